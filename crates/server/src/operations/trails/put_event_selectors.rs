@@ -1,0 +1,43 @@
+use api::cloudtrail::{PutEventSelectorsRequest, PutEventSelectorsResponse};
+use api::{ApiError, ErrorCode};
+use catalog::TrailState;
+use event::selectors::EventSelectors;
+
+use super::{change, find_at_home};
+use crate::operations::Cx;
+
+/// Replaces the trail's selectors, of either kind.
+pub async fn put_event_selectors(
+    cx: Cx<'_>,
+    input: PutEventSelectorsRequest,
+) -> Result<PutEventSelectorsResponse, ApiError> {
+    let invalid = |message: String| ApiError::new(ErrorCode::InvalidEventSelectorsException, message);
+    let selectors = match (input.event_selectors, input.advanced_event_selectors) {
+        (Some(_), Some(_)) => {
+            return Err(invalid(
+                "You can select events by using either EventSelectors or AdvancedEventSelectors, but not both.".into(),
+            ));
+        }
+        (Some(basic), None) => EventSelectors::Basic(basic),
+        (None, Some(advanced)) => EventSelectors::Advanced(advanced),
+        (None, None) => {
+            return Err(invalid("You must specify either EventSelectors or AdvancedEventSelectors.".into()));
+        }
+    };
+    selectors.validate_for_trail().map_err(|e| invalid(e.to_string()))?;
+    let trail = find_at_home(cx, input.trail_name.as_deref()).await?;
+    let put = selectors.clone();
+    let trail = change(cx, &trail.arn, |current| {
+        Ok(TrailState { selectors: put, has_custom_selectors: true, ..current.state.clone() })
+    })
+    .await?;
+    let trail_arn = Some(trail.arn);
+    Ok(match selectors {
+        EventSelectors::Basic(selectors) => {
+            PutEventSelectorsResponse { trail_arn, event_selectors: Some(selectors), advanced_event_selectors: None }
+        }
+        EventSelectors::Advanced(selectors) => {
+            PutEventSelectorsResponse { trail_arn, event_selectors: None, advanced_event_selectors: Some(selectors) }
+        }
+    })
+}
