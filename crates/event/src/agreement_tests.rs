@@ -46,7 +46,9 @@ fn agree_on_record(record: &[u8]) -> Result<(), TestCaseError> {
         }
         // Valid JSON that we do not take for reasons of our own.
         (Err(_), Ok(_)) => {}
-        (Err(_), Err(e)) => prop_assert!(e.to_string().contains("number out of range"), "{ours:?} {e}"),
+        (Err(_), Err(e)) => {
+            prop_assert!(e.to_string().contains("number out of range"), "{ours:?} {e}")
+        }
     }
     Ok(())
 }

@@ -58,7 +58,10 @@ mod tests {
 
     #[test]
     fn line_breaks_take_all_space_between_tokens_with_them() {
-        check("{\r\n  \"a\" : [ 1.50,\t-0 ],\n \"b\\\"\": \"x  \\\" y\"\n}\n", r#"{"a":[1.50,-0],"b\"":"x  \" y"}"#);
+        check(
+            "{\r\n  \"a\" : [ 1.50,\t-0 ],\n \"b\\\"\": \"x  \\\" y\"\n}\n",
+            r#"{"a":[1.50,-0],"b\"":"x  \" y"}"#,
+        );
         check("\n", "");
         check("\"open\\", "\"open\\");
     }

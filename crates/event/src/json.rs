@@ -129,10 +129,12 @@ mod tests {
     fn members_and_elements_are_found_with_their_exact_text() {
         let object = r#" { "a" : 1.50 , "b\n":{"x":[1,"]}"]},"c":"q\"}" } "#;
         let found: Vec<_> = members(object).map(|(k, v)| (k.to_string(), v)).collect();
-        let expected =
-            [("a", "1.50"), ("b\n", r#"{"x":[1,"]}"]}"#), ("c", r#""q\"}""#)];
+        let expected = [("a", "1.50"), ("b\n", r#"{"x":[1,"]}"]}"#), ("c", r#""q\"}""#)];
         assert_eq!(found, expected.map(|(k, v)| (k.to_owned(), v)));
-        assert_eq!(elements(r#"[1, {"a":[]} ,"x"]"#).collect::<Vec<_>>(), ["1", r#"{"a":[]}"#, r#""x""#]);
+        assert_eq!(
+            elements(r#"[1, {"a":[]} ,"x"]"#).collect::<Vec<_>>(),
+            ["1", r#"{"a":[]}"#, r#""x""#]
+        );
         assert_eq!(string_member(r#"{"a":null,"b":"x"}"#, "b").unwrap(), "x");
         assert!(string_member(r#"{"a":null,"b":"x"}"#, "a").is_none());
         assert_eq!(members("{}").count() + elements("[]").count() + elements("[ ]").count(), 0);

@@ -130,7 +130,9 @@ fn is_listed(key: &[u8]) -> bool {
 pub(crate) fn is_hidden(value: &str) -> bool {
     let word = value.trim_matches(['<', '>', '[', ']', '(', ')']);
     word == HIDDEN
-        || ["sensitiveDataRemoved", "redacted", "hidden"].iter().any(|w| word.eq_ignore_ascii_case(w))
+        || ["sensitiveDataRemoved", "redacted", "hidden"]
+            .iter()
+            .any(|w| word.eq_ignore_ascii_case(w))
         || value.bytes().all(|byte| byte == b'*')
 }
 

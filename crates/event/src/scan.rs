@@ -206,7 +206,8 @@ impl<'a> Scan<'a> {
         if self.text.as_bytes()[at..].starts_with(word.as_bytes()) {
             return Ok(at + word.len());
         }
-        let matching = self.text.as_bytes()[at..].iter().zip(word.bytes()).take_while(|(a, b)| **a == *b);
+        let matching =
+            self.text.as_bytes()[at..].iter().zip(word.bytes()).take_while(|(a, b)| **a == *b);
         self.broken(at + matching.count(), "an unknown word")
     }
 
@@ -343,7 +344,8 @@ impl<'a> Scan<'a> {
         }
         let fingerprint = fingerprint(&self.text.as_bytes()[start..end]);
         let seen = self.marks[keys.base..].iter().any(|mark| {
-            mark.fingerprint == fingerprint && self.text[mark.start..mark.end] == self.text[start..end]
+            mark.fingerprint == fingerprint
+                && self.text[mark.start..mark.end] == self.text[start..end]
         });
         if seen {
             return self.refuse_duplicate(start, end);

@@ -154,10 +154,7 @@ impl<'a> Records<'a> {
         check_whole(&mut self.scan, limits)
     }
 
-    fn next_in_document(
-        &mut self,
-        limits: &Limits,
-    ) -> Scanned<Option<Checked<'a>>> {
+    fn next_in_document(&mut self, limits: &Limits) -> Scanned<Option<Checked<'a>>> {
         loop {
             self.at = self.scan.skip_space(self.at);
             match self.state {
@@ -190,10 +187,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    fn record(
-        &mut self,
-        limits: &Limits,
-    ) -> Scanned<Checked<'a>> {
+    fn record(&mut self, limits: &Limits) -> Scanned<Checked<'a>> {
         let start = self.at;
         let (end, checked) = check_at(&mut self.scan, start, limits)?;
         self.at = end;
