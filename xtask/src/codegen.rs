@@ -87,19 +87,25 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode> {
 }
 
 fn check(folder: &Path, files: &BTreeMap<String, String>) -> Result<ExitCode> {
-    let mut different: Vec<String> = Vec::new();
-    for (name, text) in files {
-        let written = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-        if without_release(&written) != without_release(text) {
-            different.push(name.clone());
-        }
-    }
-    different.extend(file_names(folder)?.into_iter().filter(|name| !files.contains_key(name)));
+    let different = different(folder, files)?;
     if different.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     println!("not what the model gives: {}. Remedy: cargo xtask codegen", different.join(", "));
     Ok(ExitCode::FAILURE)
+}
+
+/// The names of the files in `folder` that are changed, missing or left over.
+fn different(folder: &Path, files: &BTreeMap<String, String>) -> Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for (name, text) in files {
+        let written = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        if without_release(&written) != without_release(text) {
+            names.push(name.clone());
+        }
+    }
+    names.extend(file_names(folder)?.into_iter().filter(|name| !files.contains_key(name)));
+    Ok(names)
 }
 
 fn without_release(text: &str) -> String {
@@ -207,4 +213,61 @@ fn rustfmt(root: &Path, text: &str) -> Result<String> {
     feeder.join().map_err(|_| anyhow::anyhow!("the thread that feeds rustfmt panicked"))??;
     ensure!(output.status.success(), "rustfmt refused the text");
     Ok(String::from_utf8(output.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_missing_and_left_over_files_differ_but_a_new_release_does_not() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let text = |release: &str, body: &str| format!("{RELEASE_LINE}{release}\n{body}\n");
+        let files = BTreeMap::from([
+            ("changed.rs".to_owned(), text("1.0", "a")),
+            ("missing.rs".to_owned(), text("1.0", "a")),
+            ("same.rs".to_owned(), text("1.0", "a")),
+        ]);
+        for (name, written) in [
+            ("changed.rs", text("1.0", "b")),
+            ("left_over.rs", text("1.0", "a")),
+            ("same.rs", text("1.1", "a")),
+        ] {
+            std::fs::write(folder.path().join(name), written).unwrap();
+        }
+        assert_eq!(
+            different(folder.path(), &files).unwrap(),
+            ["changed.rs", "missing.rs", "left_over.rs"]
+        );
+    }
+
+    #[test]
+    fn a_model_without_documentation_becomes_structs_tables_and_errors() {
+        let model: Model = serde_json::from_str(
+            r#"{"metadata": {"apiVersion": "1", "serviceId": "Tiny"},
+                "operations": {"PutThing": {"input": {"shape": "PutThingRequest"},
+                    "output": {"shape": "PutThingResponse"}, "errors": [{"shape": "NoThing"}]}},
+                "shapes": {
+                    "PutThingRequest": {"type": "structure", "required": ["Z"], "documentation": "secret",
+                        "members": {"Z": {"shape": "Name"}, "A": {"shape": "Name"}}},
+                    "PutThingResponse": {"type": "structure", "required": ["Z"],
+                        "members": {"Z": {"shape": "Name"}}},
+                    "Name": {"type": "string", "min": 1, "enum": ["x"]},
+                    "NoThing": {"type": "structure", "members": {}, "exception": true,
+                        "error": {"code": "Gone", "httpStatusCode": 404}}}}"#,
+        )
+        .unwrap();
+        let structs = structures::write(&model).unwrap();
+        // Members keep the model's order; required is plain in outputs alone.
+        assert!(structs.find("pub z: Option<String>") < structs.find("pub a: Option<String>"));
+        assert!(structs.contains("pub z: String"));
+        assert!(!structs.contains("secret"));
+        let tables = shapes::write(&model).unwrap();
+        assert!(tables.contains(r#"name: "Z", required: true"#));
+        assert!(!tables.contains("PUT_THING_RESPONSE"));
+        assert!(shapes::write_values(&model).contains(r#"pub const X: &str = "x";"#));
+        let errors = errors::write(&[&model]).unwrap();
+        assert!(errors.contains("Self::Gone => 404"));
+        assert!(operations::write(&model, "tiny").unwrap().contains("&[ErrorCode::Gone]"));
+    }
 }

@@ -10,6 +10,7 @@
 //! Invariant: nothing here ends up in the program; no crate depends on this one.
 
 mod codegen;
+mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -38,8 +39,21 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             codegen::run(&root, &options)
         }
 
+        Some((chore, [])) if chore == "tidy" => tidy_tree(&root),
         _ => bail!("{USAGE}"),
     }
+}
+
+fn tidy_tree(root: &Path) -> Result<ExitCode> {
+    let violations = tidy::check(root)?;
+    for violation in &violations {
+        println!("{violation}");
+    }
+    if violations.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{} violations", violations.len());
+    Ok(ExitCode::FAILURE)
 }
 
 /// The folder above this crate: `cargo xtask` may be called from any folder of the workspace.

@@ -40,7 +40,8 @@ pub fn parse_action(parameters: &str) -> Result<Action, QueryError> {
     let refuse = |code, message| QueryError { code, status: 400, message };
     let mut action = None;
     let mut version = None;
-    for (key, value) in pairs(parameters).map_err(|error| refuse("MalformedQueryString", error))? {
+    let spaced = parameters.replace('+', " ");
+    for (key, value) in pairs(&spaced).map_err(|error| refuse("MalformedQueryString", error))? {
         let slot = match key.as_str() {
             "Action" => &mut action,
             "Version" => &mut version,
@@ -66,14 +67,12 @@ pub fn parse_action(parameters: &str) -> Result<Action, QueryError> {
     }
 }
 
-/// The decoded pairs of a query or form, in order; the error is a sentence.
+/// The percent-decoded pairs of a URI's query, in order; the error is a sentence. A `+` stays one: it
+/// means a space in forms only, and SigV4 signs it as it stands.
 pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
-    let decode = |part: &str| {
-        let spaced = part.replace('+', " ");
-        match percent_decode_str(&spaced).decode_utf8() {
-            Ok(decoded) => Ok(decoded.into_owned()),
-            Err(_) => Err("the parameters are not UTF-8".to_owned()),
-        }
+    let decode = |part: &str| match percent_decode_str(part).decode_utf8() {
+        Ok(decoded) => Ok(decoded.into_owned()),
+        Err(_) => Err("the parameters are not UTF-8".to_owned()),
     };
     let mut pairs = Vec::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {

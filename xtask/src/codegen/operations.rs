@@ -23,7 +23,11 @@ pub fn write(model: &Model, module: &str) -> Result<String> {
         parses.push_str(&format!("\"{name}\" => Self::{name},\n"));
         let mut codes = Vec::new();
         for error in &operation.errors {
-            codes.push(format!("ErrorCode::{}", wire_name(model, &error.shape)?));
+            let code = format!("ErrorCode::{}", wire_name(model, &error.shape)?);
+            // The model itself lists some twice (StartImport).
+            if !codes.contains(&code) {
+                codes.push(code);
+            }
         }
         errors.push_str(&format!("Self::{name} => &[{}],\n", codes.join(", ")));
         if operation.idempotent {

@@ -827,8 +827,6 @@ impl Operation {
                 ErrorCode::InsufficientEncryptionPolicyException,
                 ErrorCode::OperationNotPermittedException,
                 ErrorCode::UnsupportedOperationException,
-                ErrorCode::OperationNotPermittedException,
-                ErrorCode::UnsupportedOperationException,
             ],
             Self::StartLogging => &[
                 ErrorCode::CloudTrailARNInvalidException,
