@@ -244,8 +244,10 @@ impl Journal {
         };
         for first_seq in read {
             let file = inner.path_of(first_seq);
-            if let Err(source) = inner.disk.remove_file(&file) {
-                return Err(TrimError { file, source });
+            // A removal that failed may have worked all the same.
+            match inner.disk.remove_file(&file) {
+                Err(source) if file.exists() => return Err(TrimError { file, source }),
+                _ => {}
             }
             if let Some(segment) = inner.log().segments.remove(&first_seq) {
                 trimmed.segments += 1;

@@ -118,6 +118,10 @@ pub(crate) fn open(
         LockError::Io { file, source } => OpenError::Io { step: "lock", path: file, source },
     })?;
 
+    // The previous process may have died between a rename and its sync: what is listed now stays.
+    for folder in [folder, &cursors_folder] {
+        disk.sync_dir(folder).map_err(failed("sync", folder))?;
+    }
     let cursors = cursor::load(disk.as_ref(), &cursors_folder)?;
     let mut damaged = Vec::new();
     let mut found = Found::in_folder(disk.as_ref(), folder, &mut damaged)?;
