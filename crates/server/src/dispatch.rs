@@ -96,7 +96,7 @@ where
 {
     let input: I = match json11::parse_input(body) {
         Ok(input) => input,
-        Err(refusal) => return Outcome { answer: Err(refusal), request: None, response: None },
+        Err(refusal) => return Outcome { answer: Err(refusal.into()), request: None, response: None },
     };
     // The event shows what was understood of the request, not what else was sent.
     let request = serde_json::to_value(&input).ok();
@@ -113,8 +113,7 @@ fn shown(output: &impl Serialize) -> Result<(String, Value), ApiError> {
         ApiError::new(ErrorCode::InternalFailure, "The answer could not be written.")
     };
     let value = serde_json::to_value(output).map_err(failed)?;
-    let text = serde_json::to_string(output).map_err(failed)?;
-    Ok((text, value))
+    Ok((json11::body_of(output), value))
 }
 
 fn not_implemented(operation: Operation, body: &[u8]) -> Outcome {

@@ -41,9 +41,9 @@ pub struct Refused {
 #[serde(rename_all = "camelCase")]
 pub enum PlaceShown {
     /// Line of an NDJSON body, from 1.
-    Line(usize),
+    Line(u64),
     /// Index in an array, from 0.
-    Index(usize),
+    Index(u64),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,8 +123,8 @@ pub fn check(body: &[u8], tenant: &AccountId, now: Timestamp, settings: &Setting
     let limits = Limits { latest: Some(now + jiff::SignedDuration::from_secs(FUTURE_SECONDS_MAX)), ..Limits::default() };
     let head = EntryHead { origin: Origin::Intake, accepted_ms: now.as_millisecond(), tenant: tenant.clone() }.encode();
     let mut checked = Checked { batch: Batch::with_capacity(body.len() + 4096), refused: 0, refusals: Vec::new() };
-    let mut records = Records::new(body, &limits);
-    while let Some(item) = records.next_checked() {
+    let mut records = Records::new(body);
+    while let Some(item) = records.next_checked(&limits) {
         let (raw, header) = match item.result {
             Ok(good) => good,
             Err(refusal) => {

@@ -172,7 +172,7 @@ impl Metrics {
         let state = node.journal.state();
         self.journal_next_seq.set(signed(node.journal.next_seq()));
         self.journal_bytes.set(signed(state.bytes));
-        self.journal_accepting.set(i64::from(state.accepts()));
+        self.journal_accepting.set(i64::from(node.accepts()));
         let backlog = node.handover.backlog();
         self.delivery_position.set(signed(backlog.position));
         self.open_files.set(signed(backlog.open_files));

@@ -14,7 +14,7 @@ use catalog::Catalog;
 use delivery::destination::{Destination, StoreSettings};
 use delivery::spool::Spool;
 use durable::Disk;
-use journal::Journal;
+use journal::{Condition, Journal};
 use tokio::sync::watch;
 
 use crate::access::Verifier;
@@ -174,6 +174,16 @@ impl Node {
     /// How long after a stop what happened before it is still delivered.
     pub fn late_grace_ms(&self) -> i64 {
         i64::try_from(self.settings.flush_interval.as_millis()).unwrap_or(i64::MAX).saturating_mul(2)
+    }
+
+    /// Can events be taken now? While they cannot, nothing may happen that would have to be recorded.
+    pub fn accepts(&self) -> bool {
+        self.journal.state().condition == Condition::Accepting
+    }
+
+    /// The journal no longer knows what is on disk: only a restart helps.
+    pub fn is_poisoned(&self) -> bool {
+        matches!(self.journal.state().condition, Condition::Poisoned { .. })
     }
 
     /// From now on open files are closed at once, so that a clean stop leaves little to redo.

@@ -50,7 +50,7 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, stop: CancellationTok
         tokio::select! {
             () = stop.cancelled() => break Ok(()),
             _ = watch_journal.tick() => {
-                if node.journal.state().is_poisoned() {
+                if node.is_poisoned() {
                     break Err(ServeError::Poisoned);
                 }
             }
@@ -77,7 +77,7 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, stop: CancellationTok
     stop_workers.cancel();
     tasks.close();
     tasks.wait().await;
-    node.journal.clone().shutdown().await;
+    node.journal.clone().close().await;
     node.catalog.close().await;
     outcome
 }

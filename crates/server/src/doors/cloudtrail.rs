@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use crate::access::{Caller, Dialect, Expect, Payload, RegionRule};
+use crate::access::{Caller, Expect, Payload};
 use crate::audit;
 use crate::dispatch::{Outcome, dispatch};
 use crate::http::{Body, BodyError, answer, collect, text};
@@ -52,34 +52,28 @@ async fn carry_out(
         BodyError::Broken(_) => refused(ApiError::new(ErrorCode::SerializationException, e.to_string())),
     })?;
     let now = node.clock.now();
-    let expect = Expect {
-        services: &["cloudtrail"],
-        region: RegionRule::Any,
-        dialect: Dialect::Json,
-        ..Expect::strict()
-    };
     let verified = node
         .verifier
-        .authenticate(&parts, Payload::Bytes(&body), &expect, node.keys.as_ref(), now)
+        .authenticate(&parts, Payload::Bytes(&body), &Expect::CLOUDTRAIL, node.keys.as_ref(), now)
         .map_err(|e| (e.status, e.code.to_owned(), json_error(e.code, &e.message)))?;
-    let region = Region::parse(&verified.scope.region).map_err(|_| {
-        let message = format!("Region {:?} of the credential scope is not a Region's name.", verified.scope.region);
+    let region = Region::parse(&verified.scope().region).map_err(|_| {
+        let message = format!("Region {:?} of the credential scope is not a Region's name.", verified.scope().region);
         refused(ApiError::new(ErrorCode::InvalidSignatureException, message))
     })?;
 
     let target = text(&parts.headers, "x-amz-target").unwrap_or_default();
     let operation = json11::operation_of_target(target)
-        .map_err(|e| refused(ApiError::new(ErrorCode::UnknownOperationException, e.to_string())))?;
-    if !node.journal.state().accepts() {
+        .map_err(|e| refused(e.into()))?;
+    if !node.accepts() {
         // Nothing may happen that cannot be recorded.
         return Err(refused(ApiError::new(
             ErrorCode::ServiceUnavailable,
             "The journal cannot take events now (see /health), so no call can be recorded; try again later.",
         )));
     }
-    let cx = Cx { node, caller: &verified.caller, region: &region, now };
+    let cx = Cx { node, caller: verified.caller(), region: &region, now };
     let outcome = dispatch(cx, operation, &body).await;
-    record(node, peer, &parts, &verified.caller, &region, request_id, operation, &outcome).await?;
+    record(node, peer, &parts, verified.caller(), &region, request_id, operation, &outcome).await?;
     outcome.answer.map_err(refused)
 }
 

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use journal::AppendError;
 use serde_json::json;
 
-use crate::access::{Caller, Dialect, Expect, Payload, RegionRule, token};
+use crate::access::{Caller, Dialect, Expect, Payload, Verified, token};
 use crate::http::{Body, BodyError, answer, collect, text};
 use crate::intake::{self, Encoding, IntakeError};
 use crate::node::Node;
@@ -80,19 +80,14 @@ async fn take(node: &Node, request: Request<Incoming>) -> Result<Response<Body>,
 }
 
 fn authenticate(node: &Node, parts: &http::request::Parts, body: &[u8]) -> Result<Caller, Refused> {
-    let bearer = text(&parts.headers, "authorization").is_some_and(|v| v.starts_with("Bearer "));
-    if bearer {
-        return token::authenticate(&parts.headers, &node.tokens).map_err(|e| (e.status, e.code, e.message));
+    let now = node.clock.now();
+    if token::is_presented(parts) {
+        return token::authenticate(parts, node.keys.as_ref(), Dialect::RestJson, now)
+            .map_err(|e| (e.status, e.code, e.message));
     }
-    let expect = Expect {
-        services: &["cloudtrail-data"],
-        region: RegionRule::Any,
-        dialect: Dialect::Json,
-        ..Expect::strict()
-    };
     node.verifier
-        .authenticate(parts, Payload::Bytes(body), &expect, node.keys.as_ref(), node.clock.now())
-        .map(|verified| verified.caller)
+        .authenticate(parts, Payload::Bytes(body), &Expect::CLOUDTRAIL_DATA, node.keys.as_ref(), now)
+        .map(Verified::into_caller)
         .map_err(|e| (e.status, e.code, e.message))
 }
 

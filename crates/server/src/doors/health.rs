@@ -10,12 +10,12 @@ use crate::http::{Body, answer};
 use crate::node::Node;
 
 pub fn health(node: &Node) -> Response<Body> {
-    let state = node.journal.state();
     let backlog = node.handover.backlog();
-    let status = if state.accepts() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let accepts = node.accepts();
+    let status = if accepts { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
-        "status": if state.accepts() { "ready" } else { "refusing" },
-        "journal": { "state": state.to_string(), "nextSeq": node.journal.next_seq() },
+        "status": if accepts { "ready" } else { "refusing" },
+        "journal": { "state": format!("{:?}", node.journal.state().condition), "nextSeq": node.journal.next_seq() },
         "delivery": {
             "position": backlog.position,
             "openFiles": backlog.open_files,

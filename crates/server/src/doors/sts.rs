@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use api::query;
+use api::query::{self, QueryError};
 use event::Region;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use crate::access::{Dialect, Expect, Payload, RegionRule};
+use crate::access::{Expect, Payload};
 use crate::audit;
 use crate::http::{Body, answer, collect, text};
 use crate::node::Node;
@@ -20,7 +20,10 @@ pub async fn call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> 
     let request_id = crate::chance::uuid(node.chance.as_ref()).to_string();
     let (status, body) = match carry_out(node, peer, request, &request_id).await {
         Ok(body) => (StatusCode::OK, body),
-        Err((status, code, message)) => (status, query::error_xml(&code, &message, &request_id)),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, error.body(&request_id))
+        }
     };
     let mut response = answer(status, CONTENT_TYPE, body);
     if let Ok(id) = HeaderValue::from_str(&request_id) {
@@ -34,26 +37,23 @@ async fn carry_out(
     peer: SocketAddr,
     request: Request<Incoming>,
     request_id: &str,
-) -> Result<String, (StatusCode, String, String)> {
+) -> Result<String, QueryError> {
     let (parts, body) = collect(request, BODY_BYTES_MAX)
         .await
-        .map_err(|e| (StatusCode::BAD_REQUEST, "InvalidParameterValue".to_owned(), e.to_string()))?;
+        .map_err(|e| QueryError { code: "InvalidParameterValue", status: 400, message: e.to_string() })?;
     let now = node.clock.now();
-    let expect =
-        Expect { services: &["sts"], region: RegionRule::Any, dialect: Dialect::Query, ..Expect::strict() };
     let verified = node
         .verifier
-        .authenticate(&parts, Payload::Bytes(&body), &expect, node.keys.as_ref(), now)
-        .map_err(|e| (e.status, e.code.to_owned(), e.message))?;
-    let form = query::Form::parse(parts.uri.query().unwrap_or_default(), &body)
-        .map_err(|e| (StatusCode::BAD_REQUEST, "MalformedQueryString".to_owned(), e.to_string()))?;
-    let action = form.action().unwrap_or_default();
-    if action != "GetCallerIdentity" {
-        let message = format!("Could not find operation {action} for version {}", form.version().unwrap_or("2011-06-15"));
-        return Err((StatusCode::BAD_REQUEST, "InvalidAction".to_owned(), message));
-    }
-    let caller = &verified.caller;
-    let region = Region::parse(&verified.scope.region).unwrap_or_else(|_| node.settings.region.clone());
+        .authenticate(&parts, Payload::Bytes(&body), &Expect::STS, node.keys.as_ref(), now)
+        .map_err(|e| QueryError { code: e.code, status: e.status.as_u16(), message: e.message })?;
+    // A form in the body, or the same in the URI: presigned requests have it there.
+    let parameters = match std::str::from_utf8(&body) {
+        Ok("") | Err(_) => parts.uri.query().unwrap_or_default(),
+        Ok(form) => form,
+    };
+    let query::Action::GetCallerIdentity = query::parse_action(parameters)?;
+    let caller = verified.caller();
+    let region = Region::parse(&verified.scope().region).unwrap_or_else(|_| node.settings.region.clone());
     let call = audit::Call {
         caller,
         event_source: "sts.amazonaws.com",
@@ -72,12 +72,9 @@ async fn carry_out(
         resources: Vec::new(),
     };
     audit::record(node, call, now).await.map_err(|e| {
-        (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable".to_owned(), format!("The call could not be recorded: {e}"))
+        QueryError { code: "ServiceUnavailable", status: 503, message: format!("The call could not be recorded: {e}") }
     })?;
-    Ok(query::get_caller_identity_xml(
-        caller.arn().as_deref().unwrap_or_default(),
-        caller.principal_id(),
-        caller.account().as_str(),
-        request_id,
-    ))
+    let arn = caller.arn().unwrap_or_default();
+    let identity = query::CallerIdentity { arn: &arn, user_id: caller.principal_id(), account: caller.account().as_str() };
+    Ok(query::caller_identity_body(identity, request_id))
 }

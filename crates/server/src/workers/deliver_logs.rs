@@ -159,7 +159,7 @@ impl Cutter {
 
     fn deal_with(&mut self, entry: &Entry) {
         let decoded = EntryHead::decode(&entry.payload).map_err(|e| e.to_string()).and_then(|(head, record)| {
-            event::check(record, &Limits::unbounded()).map(|header| (head, record, header)).map_err(|e| e.to_string())
+            event::check(record, &Limits::default()).map(|header| (head, record, header)).map_err(|e| e.to_string())
         });
         let (head, record, header) = match decoded {
             Ok(decoded) => decoded,

@@ -8,8 +8,8 @@ use crate::operations::{Cx, internal};
 /// NextToken is ignored, as AWS does.
 pub async fn list_public_keys(cx: Cx<'_>, input: ListPublicKeysRequest) -> Result<ListPublicKeysResponse, ApiError> {
     let now_ms = cx.now.as_millisecond();
-    let start_ms = input.start_time.map_or(now_ms, |t| t.as_millisecond());
-    let end_ms = input.end_time.map_or(now_ms, |t| t.as_millisecond());
+    let start_ms = input.start_time.map_or(now_ms, api::Timestamp::as_millis);
+    let end_ms = input.end_time.map_or(now_ms, api::Timestamp::as_millis);
     if start_ms > end_ms {
         return Err(ApiError::new(
             ErrorCode::InvalidTimeRangeException,
@@ -21,8 +21,8 @@ pub async fn list_public_keys(cx: Cx<'_>, input: ListPublicKeysRequest) -> Resul
         .into_iter()
         .map(|key| PublicKey {
             value: Some(Blob(key.public_pkcs1)),
-            validity_start_time: Some(api::Timestamp::from_millisecond(key.valid_from_ms)),
-            validity_end_time: Some(api::Timestamp::from_millisecond(key.valid_until_ms)),
+            validity_start_time: api::Timestamp::from_millis(key.valid_from_ms).ok(),
+            validity_end_time: api::Timestamp::from_millis(key.valid_until_ms).ok(),
             fingerprint: Some(key.fingerprint),
         })
         .collect();

@@ -15,7 +15,7 @@ pub async fn get_trail_status(cx: Cx<'_>, input: GetTrailStatusRequest) -> Resul
         Logging::Active { since_ms, stopped_before_ms } => (Some(since_ms), stopped_before_ms),
         Logging::Stopped { started_ms, since_ms } => (Some(started_ms), Some(since_ms)),
     };
-    let time = |ms: Option<i64>| ms.map(Timestamp::from_millisecond);
+    let time = |ms: Option<i64>| ms.and_then(|ms| Timestamp::from_millis(ms).ok());
     let text = |ms: Option<i64>| Some(ms.map_or_else(String::new, iso_seconds));
     Ok(GetTrailStatusResponse {
         is_logging: Some(trail.state.logging.is_active()),
