@@ -101,7 +101,6 @@ async fn record(
         region: region.as_str(),
         source_ip: peer.ip(),
         user_agent: text(&parts.headers, "user-agent"),
-        host: text(&parts.headers, "host"),
         request_id,
         read_only,
         data_event: false,
