@@ -140,11 +140,17 @@ fn a_flipped_byte_in_the_newest_segment_loses_only_its_entry() {
         assert_eq!(recovered.next_seq, next, "{case}");
         check_loses(&journal, next, &lost, &case);
         append(&journal, next..next + 10, 3);
+        let damages = journal.state().damages.len();
         check_loses(
             &journal,
             next + 10,
             &lost.iter().copied().filter(|s| *s != last).collect::<Vec<_>>(),
             &case,
+        );
+        assert_eq!(
+            journal.state().damages.len(),
+            damages,
+            "{case}: readers do not report it again"
         );
     });
 }
@@ -223,6 +229,42 @@ fn a_newest_segment_without_headers_is_kept_aside_and_its_numbers_are_not_used_a
     assert_eq!(fs::read(segment::quarantine_of(&path)).unwrap(), file);
     let found: Vec<u64> = read_all(&journal).iter().map(|entry| entry.seq).collect();
     assert_eq!(found, (1..newest).collect::<Vec<u64>>());
+}
+
+#[test]
+fn an_entry_of_zeros_behind_a_damaged_one_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open(folder.path());
+    append(&journal, 1..3, 1);
+    journal.append_blocking(batch(&[vec![0; 500]])).unwrap();
+    drop(journal);
+    let path = first_segment(folder.path());
+    let mut file = fs::read(&path).unwrap();
+    file[FRAMES_START as usize + 20] ^= 1;
+    fs::write(&path, &file).unwrap();
+    let (journal, recovered) = open(folder.path());
+    assert_eq!((recovered.next_seq, recovered.cut, recovered.damaged.len()), (4, None, 1));
+    assert_eq!(read_all(&journal)[1], Entry { seq: 3, payload: vec![0; 500].into() });
+}
+
+/// Bytes inside a payload that look like the next frame, but lack the segment's salt.
+#[test]
+fn a_payload_cannot_pose_as_an_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open(folder.path());
+    let mut forged = Batch::default();
+    forged.push(&[b"forged"]);
+    forged.number(2, 0, true);
+    journal.append_blocking(batch(&[[b"x", forged.frames()].concat()])).unwrap();
+    append(&journal, 2..4, 1);
+    drop(journal);
+    let path = first_segment(folder.path());
+    let mut file = fs::read(&path).unwrap();
+    file[FRAMES_START as usize + 16] ^= 1;
+    fs::write(&path, &file).unwrap();
+    let (journal, recovered) = open(folder.path());
+    assert_eq!(recovered.damaged[0].lost, 1..2);
+    check_loses(&journal, 4, &[1], "forged entry");
 }
 
 #[test]
