@@ -57,7 +57,10 @@ enum Effect {
 enum Principals {
     /// `"*"`, or an identity policy, whose principal is whoever it is attached to.
     Anyone,
-    Listed { aws: Vec<String>, services: Vec<String> },
+    Listed {
+        aws: Vec<String>,
+        services: Vec<String>,
+    },
 }
 
 /// Patterns of `Action`/`Resource`, or of their `Not…` forms.
@@ -79,7 +82,10 @@ enum Fit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker<'a> {
     /// Someone of an account, by account id and ARN.
-    Account { account: &'a str, arn: &'a str },
+    Account {
+        account: &'a str,
+        arn: &'a str,
+    },
     /// A service, as in `cloudtrail.amazonaws.com`.
     Service(&'a str),
     Anonymous,

@@ -101,7 +101,10 @@ fn every_request_that_botocore_signs_verifies() {
             assert_eq!(verified.caller.account().as_str(), "111111111111");
             assert_eq!(verified.caller.access_key_id(), Some(KEY_ID));
             assert_eq!(verified.caller.session_expires().is_some(), case.session_token.is_some());
-            assert_eq!(verified.scope.text(), format!("20150830/us-east-1/{}/aws4_request", case.service));
+            assert_eq!(
+                verified.scope.text(),
+                format!("20150830/us-east-1/{}/aws4_request", case.service)
+            );
             let body_is_signed = case.style == "header" || !case.is_s3();
             assert_eq!(verified.body == BodyDuty::Checked, body_is_signed, "{}", case.name);
         }
@@ -169,7 +172,13 @@ fn same_target(one: &str, other: &str, is_s3: bool) -> bool {
         let query: Vec<&str> = query.split('&').collect();
         let query: Vec<String> = query
             .iter()
-            .map(|piece| if piece.contains('=') || query == [""] { (*piece).to_owned() } else { format!("{piece}=") })
+            .map(|piece| {
+                if piece.contains('=') || query == [""] {
+                    (*piece).to_owned()
+                } else {
+                    format!("{piece}=")
+                }
+            })
             .collect();
         if is_s3 {
             return (vec![path.to_owned()], false, query.join("&"));

@@ -43,7 +43,10 @@ impl Default for Try {
             active: true,
             signed_at: now(),
             judged_at: now(),
-            headers: vec![("host", "localhost:4580"), ("x-amz-target", "CloudTrail_20131101.StopLogging")],
+            headers: vec![
+                ("host", "localhost:4580"),
+                ("x-amz-target", "CloudTrail_20131101.StopLogging"),
+            ],
             late_headers: vec![],
             body: "{}",
             signed_payload: None,
@@ -79,7 +82,8 @@ impl Try {
     }
 
     fn judge_parts(&self, parts: &Parts) -> Result<Verified, AuthError> {
-        let keys = OneKey { session_token: self.bound_token.map(str::to_owned), active: self.active };
+        let keys =
+            OneKey { session_token: self.bound_token.map(str::to_owned), active: self.active };
         let payload = self.payload.unwrap_or(Payload::Bytes(self.body.as_bytes()));
         Verifier::default().authenticate(parts, payload, &self.expect, &keys, self.judged_at)
     }
@@ -131,24 +135,43 @@ fn a_signature_is_good_for_fifteen_minutes_either_way_and_not_a_second_more() {
     query.refused("SignatureDoesNotMatch", "Signature expired");
     // Across midnight the scope's day is the day of signing.
     let midnight: Timestamp = "2015-08-31T00:00:00Z".parse().unwrap();
-    let before = Try { signed_at: midnight - seconds(1), judged_at: midnight + seconds(899), ..Try::default() };
+    let before = Try {
+        signed_at: midnight - seconds(1),
+        judged_at: midnight + seconds(899),
+        ..Try::default()
+    };
     assert!(before.judge().is_ok());
 }
 
 #[test]
 fn the_scope_must_fit_the_door() {
     let other = Try { service: "s3", expect: Expect::CLOUDTRAIL, ..Try::default() };
-    other.refused("InvalidSignatureException", "Credential should be scoped to correct service: 'cloudtrail'.");
-    for region in ["us-east", "US-EAST-1", "us_east_1", "us-east-1-", "..", "a-b-c-d-e-f-g-h-i-j-k-l-m-n-o-p-1"] {
+    other.refused(
+        "InvalidSignatureException",
+        "Credential should be scoped to correct service: 'cloudtrail'.",
+    );
+    for region in [
+        "us-east",
+        "US-EAST-1",
+        "us_east_1",
+        "us-east-1-",
+        "..",
+        "a-b-c-d-e-f-g-h-i-j-k-l-m-n-o-p-1",
+    ] {
         Try { region, ..Try::default() }.refused("InvalidSignatureException", "valid region");
     }
-    for region in ["us-east-1", "us-gov-west-1", "ap-southeast-5", "us-isob-east-1", "eusc-de-east-1"] {
+    for region in
+        ["us-east-1", "us-gov-west-1", "ap-southeast-5", "us-isob-east-1", "eusc-de-east-1"]
+    {
         let verified = Try { region, ..Try::default() }.judge().unwrap();
         assert_eq!(verified.scope.region, region);
     }
     let exact = Expect { region: RegionRule::Exactly("eu-west-1"), ..Expect::S3 };
     let wrong = Try { expect: exact, ..Try::s3() };
-    wrong.refused("AuthorizationHeaderMalformed", "the region 'us-east-1' is wrong; expecting 'eu-west-1'");
+    wrong.refused(
+        "AuthorizationHeaderMalformed",
+        "the region 'us-east-1' is wrong; expecting 'eu-west-1'",
+    );
     assert!(Try { region: "eu-west-1", expect: exact, ..Try::s3() }.judge().is_ok());
 }
 
@@ -161,24 +184,45 @@ fn a_date_or_terminator_that_does_not_fit_is_named() {
         parts.headers.insert(AUTHORIZATION, changed.parse().unwrap());
         one.judge_parts(&parts)
     };
-    check_error(change("/20150830/", "/20150829/"), "InvalidSignatureException", "'20150829' != '20150830'");
-    check_error(change("aws4_request", "aws5_request"), "InvalidSignatureException", "'aws4_request', not 'aws5_request'");
+    check_error(
+        change("/20150830/", "/20150829/"),
+        "InvalidSignatureException",
+        "'20150829' != '20150830'",
+    );
+    check_error(
+        change("aws4_request", "aws5_request"),
+        "InvalidSignatureException",
+        "'aws4_request', not 'aws5_request'",
+    );
     let incomplete = "IncompleteSignatureException";
     check_error(change("/cloudtrail/", "/"), incomplete, "exactly 5 slash-delimited");
     check_error(change("/cloudtrail/", "//"), incomplete, "empty");
     check_error(change("Credential=", "Credentials="), incomplete, "Unknown part");
     check_error(change(", Signature=", ", Signature"), incomplete, "missing equal-sign");
-    check_error(change("host;x-amz", "x-amz"), "InvalidSignatureException", "'host' must be a 'SignedHeader'");
+    check_error(
+        change("host;x-amz", "x-amz"),
+        "InvalidSignatureException",
+        "'host' must be a 'SignedHeader'",
+    );
     check_error(change("host;x-amz-date", "x-amz-date;host"), incomplete, "in order");
-    check_error(change("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"), incomplete, "AWS4-HMAC-SHA256");
+    check_error(
+        change("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"),
+        incomplete,
+        "AWS4-HMAC-SHA256",
+    );
     check_error(change("Signature=", "Signature=0"), "InvalidSignatureException", "does not match");
-    check_error(change("SignedHeaders=", "Signature=0,SignedHeaders="), incomplete, "repeats 'Signature'");
+    check_error(
+        change("SignedHeaders=", "Signature=0,SignedHeaders="),
+        incomplete,
+        "repeats 'Signature'",
+    );
 }
 
 #[test]
 fn each_door_says_it_in_its_own_words() {
     let sts = || Try { service: "sts", expect: Expect::STS, ..Try::default() };
-    let data = || Try { service: "cloudtrail-data", expect: Expect::CLOUDTRAIL_DATA, ..Try::default() };
+    let data =
+        || Try { service: "cloudtrail-data", expect: Expect::CLOUDTRAIL_DATA, ..Try::default() };
     let unknown = |one: Try| Try { key_id: "AKIDNOBODY", ..one };
     let inactive = |one: Try| Try { active: false, ..one };
     let wrong = |one: Try| Try { secret: "wrong", ..one };
@@ -220,7 +264,10 @@ fn what_could_be_read_two_ways_is_refused() {
         let twice = Try { late_headers: vec![(name, value)], ..Try::default() };
         twice.refused("IncompleteSignatureException", "once only");
     }
-    let lengths = Try { late_headers: vec![("content-length", "2"), ("content-length", "2")], ..Try::default() };
+    let lengths = Try {
+        late_headers: vec![("content-length", "2"), ("content-length", "2")],
+        ..Try::default()
+    };
     lengths.refused("IncompleteSignatureException", "content-length");
 
     let both = Try::default();
@@ -248,7 +295,10 @@ fn every_amz_header_must_be_signed_but_the_user_agent() {
     assert!(with("x-amz-user-agent").judge().is_ok());
     assert!(with("x-amzn-trace-id").judge().is_ok());
     let s3 = Try { late_headers: vec![("x-amz-meta-a", "x")], ..Try::s3() };
-    s3.refused("AccessDenied", "headers present in the request which were not signed: x-amz-meta-a");
+    s3.refused(
+        "AccessDenied",
+        "headers present in the request which were not signed: x-amz-meta-a",
+    );
 }
 
 #[test]
@@ -284,7 +334,10 @@ fn the_body_must_be_the_signed_one() {
     deferred.refused("IncompleteSignatureException", "x-amz-content-sha256");
 
     let unsigned = Some("UNSIGNED-PAYLOAD");
-    assert_eq!(Try { signed_payload: unsigned, ..Try::s3() }.judge().unwrap().body, BodyDuty::Unsigned);
+    assert_eq!(
+        Try { signed_payload: unsigned, ..Try::s3() }.judge().unwrap().body,
+        BodyDuty::Unsigned
+    );
     for declared in ["UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "E3B0", ""] {
         let mut headers = Try::default().headers;
         headers.push(("x-amz-content-sha256", declared));
@@ -296,7 +349,8 @@ fn the_body_must_be_the_signed_one() {
         ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", true, true),
         ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", false, true),
     ] {
-        let one = Try { signed_payload: Some(declared), payload: Some(Payload::Deferred), ..Try::s3() };
+        let one =
+            Try { signed_payload: Some(declared), payload: Some(Payload::Deferred), ..Try::s3() };
         let verified = one.judge().unwrap();
         assert_eq!(verified.body, BodyDuty::Chunks { signed, trailer });
         assert_eq!(verified.chunk_chain.is_some(), signed);
@@ -322,7 +376,8 @@ fn a_session_token_is_bound_to_its_key_and_ends() {
     let ended = Try { judged_at: now() + seconds(60), ..good() };
     ended.refused("ExpiredTokenException", "expired");
     Try { service: "s3", expect: Expect::S3, ..ended }.refused("ExpiredToken", "expired");
-    Try { service: "s3", expect: Expect::S3, bound_token: None, ..good() }.refused("InvalidToken", "malformed");
+    Try { service: "s3", expect: Expect::S3, bound_token: None, ..good() }
+        .refused("InvalidToken", "malformed");
 }
 
 /// Presigns `GET /a`, as the specification says, without the code under test but its primitives.
@@ -332,7 +387,8 @@ fn presigned(expires: &str, extra: &str) -> Parts {
     );
     let canonical = format!("GET\n/a\n{query}\nhost:h\n\nhost\nUNSIGNED-PAYLOAD");
     let hash = hex::encode(sha256(canonical.as_bytes()));
-    let to_sign = format!("AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/s3/aws4_request\n{hash}");
+    let to_sign =
+        format!("AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/s3/aws4_request\n{hash}");
     let scope = Scope { date: "20150830".into(), region: "us-east-1".into(), service: "s3".into() };
     let key = keys::SigningKey::derive(&Secret::new(SECRET.to_owned()), &scope);
     let signature = hex::encode(key.sign(&to_sign));

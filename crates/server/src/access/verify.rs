@@ -10,7 +10,10 @@ use subtle::ConstantTimeEq as _;
 
 use super::canonical::{self, Covered, PathForm, trimmed};
 use super::keys::{SigningKey, SigningKeys, sha256};
-use super::{AuthError, Caller, ChunkChain, Dialect, Identity, Key, KeyRing, Presented, Refusal, Scope, Secret};
+use super::{
+    AuthError, Caller, ChunkChain, Dialect, Identity, Key, KeyRing, Presented, Refusal, Scope,
+    Secret,
+};
 
 /// AWS: 15 minutes either way (IAM user guide, "Signature Version 4 elements").
 pub(super) const SKEW_SECONDS_MAX: i64 = 900;
@@ -46,8 +49,7 @@ impl Expect<'static> {
     /// The CloudTrail Data API and the native intake.
     pub const CLOUDTRAIL_DATA: Self = Self::service(&["cloudtrail-data"], Dialect::RestJson);
     /// STS. Presigned requests are how other systems prove their identity to a third.
-    pub const STS: Self =
-        Self { allow_presigned: true, ..Self::service(&["sts"], Dialect::Query) };
+    pub const STS: Self = Self { allow_presigned: true, ..Self::service(&["sts"], Dialect::Query) };
     /// The embedded S3 endpoint.
     pub const S3: Self = Self {
         allow_presigned: true,
@@ -173,12 +175,13 @@ impl Verifier {
         // After the signature: only the key's owner may learn that the body was another.
         check_body(&payload_hash, payload, body)?;
 
-        let chunk_chain = matches!(body, BodyDuty::Chunks { signed: true, .. }).then(|| ChunkChain {
-            signing_key,
-            time: presented.time_text,
-            scope: presented.scope.text(),
-            previous: presented.signature,
-        });
+        let chunk_chain =
+            matches!(body, BodyDuty::Chunks { signed: true, .. }).then(|| ChunkChain {
+                signing_key,
+                time: presented.time_text,
+                scope: presented.scope.text(),
+                previous: presented.signature,
+            });
         Ok(Verified {
             caller: Caller {
                 account: key.account,
@@ -205,7 +208,10 @@ fn check_scope(presented: &Presented, expect: &Expect<'_>) -> Result<(), Refusal
     }
     match expect.region {
         RegionRule::Exactly(expected) if region != expected => {
-            return Err(Refusal::WrongRegion { presented: region.clone(), expected: expected.into() });
+            return Err(Refusal::WrongRegion {
+                presented: region.clone(),
+                expected: expected.into(),
+            });
         }
         RegionRule::Any if !is_region_shaped(region) => {
             return Err(Refusal::WrongScope(format!(
@@ -234,7 +240,8 @@ fn check_scope(presented: &Presented, expect: &Expect<'_>) -> Result<(), Refusal
 fn is_region_shaped(region: &str) -> bool {
     let mut parts: Vec<&str> = region.split('-').collect();
     let number = parts.pop().unwrap_or("");
-    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_word =
+        |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
     region.len() <= 32
         && parts.len() >= 2
         && parts.iter().all(is_word)
@@ -350,9 +357,9 @@ fn host(request: &Parts) -> Result<&[u8], Refusal> {
     let header = request.headers.get("host").map(|value| trimmed(value.as_bytes()));
     let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     match (header, authority) {
-        (Some(header), Some(authority)) if !header.eq_ignore_ascii_case(authority) => {
-            Err(Refusal::Incomplete("The Host header and the request's authority differ.".to_owned()))
-        }
+        (Some(header), Some(authority)) if !header.eq_ignore_ascii_case(authority) => Err(
+            Refusal::Incomplete("The Host header and the request's authority differ.".to_owned()),
+        ),
         (Some(host), _) | (None, Some(host)) => Ok(host),
         (None, None) => Err(Refusal::HeadersNotSigned(vec!["host".to_owned()])),
     }
@@ -376,5 +383,10 @@ fn check_session_token(presented: &Presented, key: &Key, now: Timestamp) -> Resu
 
 /// A caller for an ingest token: made here, beside the only other maker.
 pub(super) fn caller_of_token(account: AccountId, name: String) -> Caller {
-    Caller { account, access_key_id: None, identity: Identity::IngestToken { name }, session_expires: None }
+    Caller {
+        account,
+        access_key_id: None,
+        identity: Identity::IngestToken { name },
+        session_expires: None,
+    }
 }

@@ -14,7 +14,10 @@ pub(super) struct Condition {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
-    Compare { comparison: Comparison, negated: bool },
+    Compare {
+        comparison: Comparison,
+        negated: bool,
+    },
     Null,
     /// AWS's, but not evaluated here.
     Unsupported,

@@ -41,7 +41,8 @@ pub(super) fn policy(text: &str, kind: PolicyKind) -> Result<Policy, MalformedPo
     let mut statements = None;
     for (name, value) in members(tree, "policy")? {
         match (name.as_str(), value) {
-            ("Version", Tree::Text(version)) if version == "2012-10-17" || version == "2008-10-17" => {}
+            ("Version", Tree::Text(version))
+                if version == "2012-10-17" || version == "2008-10-17" => {}
             ("Version", _) => {
                 return Err(malformed("The policy must contain a valid version string"));
             }
@@ -75,21 +76,30 @@ fn statement(
             "Sid" => {
                 let Tree::Text(sid) = value else { return Err(malformed("Sid must be a text")) };
                 if !sids.insert(sid) {
-                    return Err(malformed("Statement IDs (SID) in a single policy must be unique."));
+                    return Err(malformed(
+                        "Statement IDs (SID) in a single policy must be unique.",
+                    ));
                 }
             }
             "Effect" => effect = Some(value),
             "Principal" => principals = Some(value),
             "NotPrincipal" => {
-                return Err(malformed("NotPrincipal is not supported; name the principals, or use conditions"));
+                return Err(malformed(
+                    "NotPrincipal is not supported; name the principals, or use conditions",
+                ));
             }
             "Action" | "NotAction" => {
-                let lower = texts(value, "action")?.iter().map(|text| text.to_ascii_lowercase()).collect();
+                let lower =
+                    texts(value, "action")?.iter().map(|text| text.to_ascii_lowercase()).collect();
                 put_once(&mut actions, listed(name == "NotAction", lower), "Action and NotAction")?;
             }
             "Resource" | "NotResource" => {
                 let texts = texts(value, "resource")?;
-                put_once(&mut resources, listed(name == "NotResource", texts), "Resource and NotResource")?;
+                put_once(
+                    &mut resources,
+                    listed(name == "NotResource", texts),
+                    "Resource and NotResource",
+                )?;
             }
             "Condition" => conditions = read_conditions(value)?,
             _ => return Err(malformed(format!("Unknown field {name}"))),
@@ -105,7 +115,9 @@ fn statement(
         (PolicyKind::Resource, Some(tree)) => read_principals(tree)?,
         (PolicyKind::Resource, None) => return Err(malformed("Missing required field Principal")),
         (PolicyKind::Identity, None) => Principals::Anyone,
-        (PolicyKind::Identity, Some(_)) => return Err(malformed("Policy document should not specify a principal.")),
+        (PolicyKind::Identity, Some(_)) => {
+            return Err(malformed("Policy document should not specify a principal."));
+        }
     };
     let actions = actions.ok_or_else(|| malformed("Missing required field Action"))?;
     let resources = resources.ok_or_else(|| malformed("Missing required field Resource"))?;
@@ -154,7 +166,8 @@ fn read_principals(tree: Tree) -> Result<Principals, MalformedPolicy> {
         match name.as_str() {
             "AWS" => {
                 let is_account = |text: &String| event::AccountId::parse(text).is_ok();
-                let is_known = |text: &String| text == "*" || text.starts_with("arn:") || is_account(text);
+                let is_known =
+                    |text: &String| text == "*" || text.starts_with("arn:") || is_account(text);
                 if !texts.iter().all(is_known) {
                     return Err(invalid());
                 }
@@ -172,11 +185,16 @@ fn read_principals(tree: Tree) -> Result<Principals, MalformedPolicy> {
 fn read_conditions(tree: Tree) -> Result<Vec<Condition>, MalformedPolicy> {
     let mut conditions = Vec::new();
     for (name, keys) in members(tree, "Condition")? {
-        let (operator, if_exists) =
-            Operator::read(&name).ok_or_else(|| malformed(format!("Invalid Condition type : {name}")))?;
+        let (operator, if_exists) = Operator::read(&name)
+            .ok_or_else(|| malformed(format!("Invalid Condition type : {name}")))?;
         for (key, values) in members(keys, "Condition")? {
             let values = texts(values, "condition value")?;
-            conditions.push(Condition { operator, if_exists, key: key.to_ascii_lowercase(), values });
+            conditions.push(Condition {
+                operator,
+                if_exists,
+                key: key.to_ascii_lowercase(),
+                values,
+            });
         }
     }
     Ok(conditions)
@@ -185,7 +203,9 @@ fn read_conditions(tree: Tree) -> Result<Vec<Condition>, MalformedPolicy> {
 fn members(tree: Tree, what: &str) -> Result<Vec<(String, Tree)>, MalformedPolicy> {
     match tree {
         Tree::Members(members) => Ok(members),
-        Tree::Text(_) | Tree::Truth(_) | Tree::List(_) => Err(malformed(format!("{what} must be an object"))),
+        Tree::Text(_) | Tree::Truth(_) | Tree::List(_) => {
+            Err(malformed(format!("{what} must be an object")))
+        }
     }
 }
 

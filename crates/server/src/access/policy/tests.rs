@@ -20,7 +20,8 @@ fn bucket_policy() -> String {
 #[test]
 fn the_documented_bucket_policy_admits_the_trail_and_nothing_else() {
     let good = [("aws:SourceArn", TRAIL), ("S3:X-Amz-Acl", "bucket-owner-full-control")];
-    let question = Question { asker: CLOUDTRAIL, action: "s3:PutObject", resource: OBJECT, context: &good };
+    let question =
+        Question { asker: CLOUDTRAIL, action: "s3:PutObject", resource: OBJECT, context: &good };
     let policy = bucket_policy();
     assert_eq!(validate(&policy), Ok(()));
     assert!(allows(&policy, &question));
@@ -32,7 +33,13 @@ fn the_documented_bucket_policy_admits_the_trail_and_nothing_else() {
     for refused in [
         Question { asker: Asker::Service("config.amazonaws.com"), ..question },
         Question { asker: Asker::Anonymous, ..question },
-        Question { asker: Asker::Account { account: "111111111111", arn: "arn:aws:iam::111111111111:root" }, ..question },
+        Question {
+            asker: Asker::Account {
+                account: "111111111111",
+                arn: "arn:aws:iam::111111111111:root",
+            },
+            ..question
+        },
         Question { action: "s3:DeleteObject", ..question },
         Question { resource: "arn:aws:s3:::logs-2/AWSLogs/111111111111/x", ..question },
         Question { resource: "arn:aws:s3:::logs/AWSLogs/222222222222/x", ..question },
@@ -66,7 +73,12 @@ fn a_deny_wins_whatever_the_order() {
         let policy = format!(r#"{{"Statement":[{statements}]}}"#);
         let policy = Policy::parse(&policy, PolicyKind::Resource).unwrap();
         let ask = |action| {
-            policy.decide(&Question { asker: Asker::Anonymous, action, resource: OBJECT, context: &[] })
+            policy.decide(&Question {
+                asker: Asker::Anonymous,
+                action,
+                resource: OBJECT,
+                context: &[],
+            })
         };
         assert_eq!(ask("s3:PutObject"), ExplicitlyDenied);
         assert_eq!(ask("s3:GetObject"), Allowed);
@@ -75,7 +87,8 @@ fn a_deny_wins_whatever_the_order() {
 
 #[test]
 fn principals_name_accounts_users_services_or_anyone() {
-    let user = Asker::Account { account: "111111111111", arn: "arn:aws:iam::111111111111:user/ann" };
+    let user =
+        Asker::Account { account: "111111111111", arn: "arn:aws:iam::111111111111:user/ann" };
     for (principal, asker, expected) in [
         (r#""*""#, user, Allowed),
         (r#""*""#, Asker::Anonymous, Allowed),
@@ -91,7 +104,8 @@ fn principals_name_accounts_users_services_or_anyone() {
         (r#"{"Service":["a.amazonaws.com","cloudtrail.amazonaws.com"]}"#, CLOUDTRAIL, Allowed),
         (r#"{"Federated":"cloudtrail.amazonaws.com"}"#, CLOUDTRAIL, NotAllowed),
     ] {
-        let statement = format!(r#""Effect":"Allow","Principal":{principal},"Action":"s3:*","Resource":"*""#);
+        let statement =
+            format!(r#""Effect":"Allow","Principal":{principal},"Action":"s3:*","Resource":"*""#);
         check(&statement, asker, &[], expected);
     }
 }
@@ -159,7 +173,8 @@ fn what_is_not_understood_never_allows_and_always_denies() {
         r#""Resource":"arn:aws:s3:::logs/${aws:username}/*""#,
         r#""NotResource":"arn:aws:s3:::logs/${aws:username}/*""#,
     ] {
-        let statement = |effect| format!(r#""Effect":"{effect}","Principal":"*","Action":"*",{rest}"#);
+        let statement =
+            |effect| format!(r#""Effect":"{effect}","Principal":"*","Action":"*",{rest}"#);
         check(&statement("Allow"), CLOUDTRAIL, &[("k", "v")], NotAllowed);
         check(&statement("Deny"), CLOUDTRAIL, &[("k", "v")], ExplicitlyDenied);
     }
@@ -170,7 +185,8 @@ fn what_is_not_understood_never_allows_and_always_denies() {
 
 #[test]
 fn a_malformed_policy_is_refused_with_the_reason() {
-    let whole = |statement: &str| format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#);
+    let whole =
+        |statement: &str| format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#);
     let base = r#""Effect":"Allow","Principal":"*","Action":"s3:*","Resource":"*""#;
     assert_eq!(validate(&whole(&format!("{{{base}}}"))), Ok(()));
     for (text, reason) in [
@@ -183,7 +199,10 @@ fn a_malformed_policy_is_refused_with_the_reason() {
         (r#"{"Statement":[],"Statement":[]}"#.to_owned(), "twice"),
         (whole("{}"), "Effect"),
         (whole(&format!("{{{base},\"Extra\":1}}")), "Extra"),
-        (whole(&format!("{{{base}}},{{{}", &format!("{base}}}").replace("Allow", "Permit"))), "effect"),
+        (
+            whole(&format!("{{{base}}},{{{}", &format!("{base}}}").replace("Allow", "Permit"))),
+            "effect",
+        ),
         (whole(&format!("{{{}}}", base.replace(r#""Principal":"*","#, ""))), "Principal"),
         (whole(&format!("{{{}}}", base.replace("Principal", "NotPrincipal"))), "NotPrincipal"),
         (whole(&format!("{{{}}}", base.replace(r#"l":"*""#, r#"l":"ann""#))), "principal"),
@@ -191,8 +210,14 @@ fn a_malformed_policy_is_refused_with_the_reason() {
         (whole(&format!("{{{}}}", base.replace(r#""s3:*""#, "[]"))), "action"),
         (whole(&format!("{{{base},\"NotAction\":\"s3:Get*\"}}")), "NotAction"),
         (whole(&format!("{{{}}}", base.replace(r#"e":"*""#, r#"e":"logs""#))), "resource"),
-        (whole(&format!("{{{base},\"Condition\":{{\"StringEqual\":{{\"k\":\"v\"}}}}}}")), "StringEqual"),
-        (whole(&format!("{{{base},\"Condition\":{{\"NullIfExists\":{{\"k\":\"v\"}}}}}}")), "NullIfExists"),
+        (
+            whole(&format!("{{{base},\"Condition\":{{\"StringEqual\":{{\"k\":\"v\"}}}}}}")),
+            "StringEqual",
+        ),
+        (
+            whole(&format!("{{{base},\"Condition\":{{\"NullIfExists\":{{\"k\":\"v\"}}}}}}")),
+            "NullIfExists",
+        ),
         (whole(&format!("{{\"Sid\":\"a\",{base}}},{{\"Sid\":\"a\",{base}}}")), "unique"),
         (format!("{{{}}}", " ".repeat(21_000)), "long"),
         (format!("{{\"Id\":{}1", "[".repeat(5000)), "valid JSON"),
@@ -206,7 +231,12 @@ fn a_malformed_policy_is_refused_with_the_reason() {
 fn an_identity_policy_has_no_principal() {
     let text = r#"{"Statement":{"Effect":"Allow","Action":"cloudtrail:Get*","Resource":"*"}}"#;
     let policy = Policy::parse(text, PolicyKind::Identity).unwrap();
-    let question = Question { asker: CLOUDTRAIL, action: "cloudtrail:GetTrail", resource: TRAIL, context: &[] };
+    let question = Question {
+        asker: CLOUDTRAIL,
+        action: "cloudtrail:GetTrail",
+        resource: TRAIL,
+        context: &[],
+    };
     assert_eq!(policy.decide(&question), Allowed);
     let with_principal = text.replace("{\"Effect", "{\"Principal\":\"*\",\"Effect");
     assert!(Policy::parse(&with_principal, PolicyKind::Identity).is_err());
