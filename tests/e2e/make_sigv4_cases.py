@@ -132,7 +132,28 @@ CASES = [
     case("s3-presigned-session", target="/logs/a", style="query", token=TOKEN, **S3),
 ]
 
+# What `curl 7.88.1 --aws-sigv4 aws:amz:us-east-1:cloudtrail` sent, with its clock set to NOW.
+CASES.append(CASES[0] | {
+    "name": "recorded-from-curl",
+    "service": "cloudtrail",
+    "method": "POST",
+    "headers": [
+        ["Host", HOST],
+        ["Authorization",
+         f"AWS4-HMAC-SHA256 Credential={KEY_ID}/20150830/us-east-1/cloudtrail/aws4_request, "
+         "SignedHeaders=content-type;host;x-amz-date;x-amz-target, "
+         "Signature=46eafad8592a5df2a7be74eb79ac0df13eb0e73b3470b4f719b019bf86c9d145"],
+        ["X-Amz-Date", "20150830T123600Z"],
+        ["User-Agent", "curl/7.88.1"],
+        ["Accept", "*/*"],
+        ["Content-Type", "application/x-amz-json-1.1"],
+        ["X-Amz-Target", "T.ListTrails"],
+        ["Content-Length", "2"],
+    ],
+    "body": "{}",
+})
+
 OUT.parent.mkdir(parents=True, exist_ok=True)
 text = ",\n".join(json.dumps(one, ensure_ascii=False) for one in CASES)
 OUT.write_text(f"[\n{text}\n]\n")
-print(f"{len(CASES)} cases by botocore {botocore.__version__} in {OUT}")
+print(f"{len(CASES)} cases (botocore {botocore.__version__}) in {OUT}")

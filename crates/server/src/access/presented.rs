@@ -135,7 +135,9 @@ fn from_header(header: &str, headers: &HeaderMap) -> Result<Presented, Refusal> 
             "SignedHeaders" => &mut signed_headers,
             "Signature" => &mut signature,
             _ => {
-                return Err(Refusal::Incomplete("Unknown part in the Authorization header.".into()));
+                return Err(Refusal::Incomplete(
+                    "Unknown part in the Authorization header.".into(),
+                ));
             }
         };
         if place.replace(value).is_some() {

@@ -115,7 +115,9 @@ fn every_request_that_botocore_signs_verifies() {
 fn our_signer_and_botocore_give_the_same_authorization() {
     let mut compared = 0;
     for case in cases() {
-        if case.style != "header" || case.name == "post-date-header" {
+        if case.style != "header"
+            || ["post-date-header", "recorded-from-curl"].contains(&case.name.as_str())
+        {
             continue;
         }
         let parts = case.parts().unwrap();
@@ -231,7 +233,10 @@ fn no_changed_byte_of_a_signed_request_verifies() {
             }
         }
         for (at, (name, value)) in case.headers.iter().enumerate() {
-            if name.eq_ignore_ascii_case("user-agent") {
+            // Not signed by botocore, nor these three by curl.
+            if ["user-agent", "accept", "content-length"]
+                .contains(&name.to_ascii_lowercase().as_str())
+            {
                 continue;
             }
             for changed in changes(value) {
