@@ -1,1 +1,47 @@
-fn main() {}
+//! The program: arguments, configuration, wiring. What it does lives in the other crates.
+
+mod commands;
+mod config;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Cairn, the open, self-hosted CloudTrail: it records who did what, when and from where, delivers
+/// signed log files to S3 buckets, and proves that nothing was altered.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", version, propagate_version = true)]
+#[command(after_help = "Start with `cairn serve`, then `eval \"$(cairn env)\"` in another shell and use the AWS CLI.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: CloudTrail API, STS, an S3 endpoint and event intake on one port
+    Serve(commands::serve::Serve),
+    /// Print the export lines that point AWS tools at the server: eval "$(cairn env)"
+    Env(commands::env::Env),
+    /// Check the machine and the data folder, and name the remedy for what is wrong
+    Doctor(commands::doctor::Doctor),
+    /// Check log files and digests of a bucket or folder, and name everything altered or missing
+    Verify(commands::verify::Verify),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Serve(serve) => commands::serve::run(serve),
+        Command::Env(env) => commands::env::run(&env),
+        Command::Doctor(doctor) => commands::doctor::run(&doctor),
+        Command::Verify(verify) => commands::verify::run(verify),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("cairn: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,94 @@
-//! catalog
+//! What has been declared?
+//!
+//! Trails and their states, tags, digest keys, the ledger of delivered log files, chains of
+//! digests, ingest tokens. SQL lives in this crate only.
+//!
+//! ```text
+//!   trails ──< trail_states      every change is a row, valid from a journal position on
+//!      └────< streams            how far each (account, Region, folder) has been cut into files
+//!      └────< log_files >── digests      the ledger; a file belongs to at most one digest
+//!      └────< chains             the newest digest of each (account, Region)
+//! ```
+//!
+//! The database is SQLite in WAL mode with `synchronous = FULL`: a change is durable when the call
+//! returns. Invariant: this crate knows neither doors nor workers, and never reads the clock.
+
+mod chains;
+mod ledger;
+mod tags;
+mod tokens;
+mod trails;
+
+use std::path::Path;
+use std::str::FromStr;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::SqlitePool;
+
+pub use chains::{Chain, ChainKey, DigestKey, NewDigest, PreviousDigest, SignedDigest};
+pub use ledger::{LogFileRow, NewLogFile, StreamKey};
+pub use tags::Tag;
+pub use tokens::IngestToken;
+pub use trails::{Logging, Trail, TrailSettings, TrailState, TrailStatus, TrailVersion};
+
+/// A handle on the catalog; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    pool: SqlitePool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error("open catalog {path}")]
+    Open { path: String, #[source] source: sqlx::Error },
+    #[error("bring catalog to the newest layout")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error("catalog query")]
+    Query(#[from] sqlx::Error),
+    #[error("catalog row of {table} cannot be read: {detail}")]
+    Damaged { table: &'static str, detail: String },
+    #[error("trail {0} exists already")]
+    TrailExists(String),
+    #[error("there is no trail {0}")]
+    NoSuchTrail(String),
+}
+
+impl Catalog {
+    /// Opens (and on first use makes) the database file, and brings its layout up to date.
+    pub async fn open(path: &Path) -> Result<Catalog, CatalogError> {
+        let failed = |source| CatalogError::Open { path: path.display().to_string(), source };
+        let options = SqliteConnectOptions::from_str("sqlite:")
+            .map_err(failed)?
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(std::time::Duration::from_secs(10));
+        // One connection: SQLite has one writer anyway, and every call here is short.
+        let pool =
+            SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed)?;
+        sqlx::migrate!("./migrations").run(&pool).await?;
+        Ok(Catalog { pool })
+    }
+
+    /// Closes the database and folds its write-ahead file back in.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// One trivial query: is the database there and answering?
+    pub async fn ping(&self) -> Result<(), CatalogError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+/// Sequence numbers and times fit SQLite's signed integers for 290 million years of milliseconds.
+fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).expect("sequence numbers stay below 2^63")
+}
+
+fn from_sql(number: i64) -> u64 {
+    u64::try_from(number).expect("the catalog only stores numbers that were unsigned")
+}

@@ -11,12 +11,20 @@
 //!
 //! Invariant: this is the only crate that opens files for writing. Reading is plain `std::fs`.
 
+mod faulty;
+mod lock;
 mod real;
+#[cfg(test)]
+mod tests;
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+pub use faulty::{Fault, FaultyDisk};
+pub use lock::{FolderLock, LockError};
 pub use real::RealDisk;
 
 /// Where files are made, renamed and removed. All calls block; async callers use `spawn_blocking`.
@@ -28,6 +36,8 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn open_existing(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Renames, replacing what is there. Durable only after `sync_dir` on the folder(s).
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives the file a second name, which must not exist yet. Durable only after `sync_dir`.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty folder.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
@@ -72,13 +82,18 @@ pub fn write_atomic(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> io
     disk.sync_dir(folder)
 }
 
-/// A name in the same folder that no other writer uses: `.{name}.{process}-{count}.tmp`.
-pub fn temporary_beside(path: &Path) -> std::path::PathBuf {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static COUNT: AtomicU64 = AtomicU64::new(0);
+/// A name in the same folder that no other writer uses: `.{name}.{random}.tmp`. Whoever makes the
+/// file does so with `create_new`, so even equal random numbers could not mix two files.
+pub fn temporary_beside(path: &Path) -> PathBuf {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     // File names end at 255 bytes; keys may be that long already.
     let name: String = name.chars().take(40).collect();
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!(".{name}.{}-{count}.tmp", std::process::id()))
+    // Every `RandomState` has its own keys, seeded by the operating system.
+    let random = RandomState::new().hash_one(path);
+    path.with_file_name(format!(".{name}.{random:016x}.tmp"))
+}
+
+/// True for an errno that means "no room now, ask again later" (`ENOSPC`, `EDQUOT`).
+pub fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

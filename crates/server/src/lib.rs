@@ -1,2 +1,33 @@
-//! server
+//! Who may come in, and what runs?
+//!
+//! ```text
+//!   serve ─ connection ─▶ doors ─ access (who?) ─▶ dispatch ─▶ operations ─▶ catalog
+//!                           │                         └─ audit ─┐
+//!                           └─ events ─ intake ─────────────────┴─▶ journal
+//!                                                                     │ cursors
+//!   workers: deliver_logs ─▶ spool ─▶ put_log_files ─▶ bucket;  make_digests ─▶ put_digests
+//! ```
+//!
+//! Invariants: nothing here depends on the lake; only [`clock`] reads a clock; every operation goes
+//! through [`dispatch`], which audits it; all background work stands in [`workers`]' table; the
+//! tenant of every call is the account of its verified key.
+
 pub mod access;
+pub mod audit;
+pub mod chance;
+pub mod clock;
+pub mod credentials;
+mod digest_keys;
+mod dispatch;
+pub mod doors;
+pub mod entry;
+mod handover;
+mod http;
+pub mod intake;
+mod metrics;
+pub mod node;
+mod operations;
+pub mod serve;
+pub mod settings;
+mod trail_table;
+pub mod workers;

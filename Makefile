@@ -1,0 +1,56 @@
+# Two commands matter: `make run` and `make test`. The rest serves them.
+
+# One build folder, kept between runs and checkouts where there is one.
+SHARED_TARGET := $(wildcard $(HOME)/.cache/cairn/target)
+export CARGO_TARGET_DIR ?= $(if $(SHARED_TARGET),$(SHARED_TARGET),$(CURDIR)/target)
+VENV ?= $(CURDIR)/.venv
+PYTHON := $(VENV)/bin/python
+DATA ?= ./cairn-data
+ARGS ?=
+
+.PHONY: run test test-slow check bench codegen tools clean
+
+## Build in release mode and start everything embedded, in ./cairn-data
+run:
+	cargo build --locked --release -p cairn
+	$(CARGO_TARGET_DIR)/release/cairn serve --data $(DATA) $(ARGS)
+
+## Install what the tests need, then run all of them
+test: check
+	cargo test --locked --workspace --quiet
+	cargo build --locked -p cairn
+	CAIRN_BINARY=$(CARGO_TARGET_DIR)/debug/cairn PATH=$(VENV)/bin:$$PATH $(PYTHON) -m pytest tests/e2e -n 2 -q -m "not slow"
+
+## Crashes by the hundred and other long runs, in release mode: before an issue is called resolved
+test-slow: tools
+	cargo build --locked --release -p cairn
+	CAIRN_BINARY=$(CARGO_TARGET_DIR)/release/cairn PATH=$(VENV)/bin:$$PATH $(PYTHON) -m pytest tests/e2e -q -m slow
+
+## Format, lints, invariants, licences
+check: tools
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo xtask codegen --check --botocore "$$($(PYTHON) -c 'import botocore, os; print(os.path.dirname(botocore.__file__))')"
+	cargo xtask tidy
+	cargo deny --locked --offline check bans licenses sources
+
+## Against the peers, in release mode; prints ratios
+bench: tools
+	cargo build --locked --release -p cairn -p bench
+	PATH=$(VENV)/bin:$$PATH $(PYTHON) bench/run.py --cairn $(CARGO_TARGET_DIR)/release/cairn --load $(CARGO_TARGET_DIR)/release/bench
+
+## Write crates/api/src/generated from botocore's published service models
+codegen: tools
+	cargo xtask codegen --botocore "$$($(PYTHON) -c 'import botocore, os; print(os.path.dirname(botocore.__file__))')"
+
+tools: $(VENV)/.installed
+	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --quiet
+
+$(VENV)/.installed: tests/requirements.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+clean:
+	cargo clean
+	rm -rf $(VENV)

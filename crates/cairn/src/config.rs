@@ -1,0 +1,208 @@
+//! `Config`: the configuration file as the operator writes it. `resolved` turns it, with the flags
+//! and environment variables laid over it, into the server's `Settings`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use event::{AccountId, Region};
+use serde::Deserialize;
+use server::settings::{Destination, ExternalStore, IntakeAccounts, Settings};
+
+/// One TOML file. Every key may be left out; unknown keys are refused. Flags of `cairn serve` and
+/// `CAIRN_…` variables win over it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder for everything that is kept. Default `./cairn-data`.
+    pub data: Option<PathBuf>,
+    /// Address and port. Default `127.0.0.1:4580`.
+    pub listen: Option<SocketAddr>,
+    /// The first account, 12 digits. Default 111111111111.
+    pub account: Option<String>,
+    /// The node's Region. Default us-east-1.
+    pub region: Option<String>,
+    /// How long a log file stays open, such as "5s" or "5m". AWS: about 5 minutes. Default 5s.
+    pub flush_interval: Option<String>,
+    /// The span of a digest. AWS and default: 1h. Shorter ones are for trying things out.
+    pub digest_interval: Option<String>,
+    /// Accounts besides the caller's own that posted records may name as recipientAccountId;
+    /// `["*"]` admits any. Default: none.
+    pub intake_accounts: Option<Vec<String>>,
+    /// Hide secrets in posted records before they are stored. Default true.
+    pub redact: Option<bool>,
+    /// Leave CloudTrail's empty marker objects in buckets. They are how a trail's right to write is
+    /// tested when it is made. Default true.
+    pub preflight_markers: Option<bool>,
+    /// Trails per Region. AWS and default: 5.
+    pub trails_per_region_max: Option<usize>,
+    /// Close a log file at this many uncompressed bytes. AWS: 50 MB at most. Default 16 MB.
+    pub log_file_bytes_max: Option<usize>,
+    /// Host names under which `bucket.name` means a bucket. Default: localhost.
+    pub bucket_host_suffixes: Option<Vec<String>>,
+    /// An S3 store to deliver to, instead of the embedded one.
+    pub destination: Option<DestinationConfig>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationConfig {
+    /// Such as `https://s3.eu-central-1.amazonaws.com`.
+    pub endpoint: String,
+    /// The Region to sign for. Default us-east-1.
+    pub region: Option<String>,
+    pub access_key_id: String,
+    /// The secret itself; or leave it out and give `secret_access_key_file`.
+    pub secret_access_key: Option<String>,
+    pub secret_access_key_file: Option<PathBuf>,
+    /// https://bucket.endpoint/key instead of https://endpoint/bucket/key. Default false.
+    pub virtual_host_style: Option<bool>,
+}
+
+impl Config {
+    pub fn read(path: Option<&Path>) -> Result<Config> {
+        let Some(path) = path else { return Ok(Config::default()) };
+        let text = fs::read_to_string(path).with_context(|| format!("read configuration {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))
+    }
+
+    /// What it means. Fails with the key that is wrong.
+    pub fn resolved(self) -> Result<Settings> {
+        let account = self.account.unwrap_or_else(|| "111111111111".to_owned());
+        let region = self.region.unwrap_or_else(|| "us-east-1".to_owned());
+        let flush_interval = duration("flush_interval", self.flush_interval.as_deref().unwrap_or("5s"))?;
+        let digest_interval = duration("digest_interval", self.digest_interval.as_deref().unwrap_or("1h"))?;
+        if digest_interval < Duration::from_secs(1) {
+            bail!("digest_interval must be at least 1s: digests are named by the second");
+        }
+        let log_file_bytes_max = self.log_file_bytes_max.unwrap_or(16 << 20);
+        if !(64 << 10..=delivery::log_file::PLAIN_BYTES_MAX).contains(&log_file_bytes_max) {
+            bail!("log_file_bytes_max must lie between 65536 and {}", delivery::log_file::PLAIN_BYTES_MAX);
+        }
+        Ok(Settings {
+            data: self.data.unwrap_or_else(|| PathBuf::from("./cairn-data")),
+            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 4580))),
+            account: AccountId::parse(&account).with_context(|| format!("account {account:?}"))?,
+            region: Region::parse(&region).with_context(|| format!("region {region:?}"))?,
+            flush_interval,
+            digest_interval,
+            log_file_bytes_max,
+            open_files_bytes_max: log_file_bytes_max.saturating_mul(3).max(48 << 20),
+            intake_accounts: intake_accounts(self.intake_accounts.unwrap_or_default())?,
+            intake_body_bytes_max: 32 << 20,
+            intake_inflated_bytes_max: 64 << 20,
+            redact: self.redact.unwrap_or(true),
+            destination: match self.destination {
+                None => Destination::Embedded,
+                Some(destination) => Destination::External(destination.resolved()?),
+            },
+            preflight_markers: self.preflight_markers.unwrap_or(true),
+            trails_per_region_max: self.trails_per_region_max.unwrap_or(5),
+            bucket_host_suffixes: self.bucket_host_suffixes.unwrap_or_else(|| vec!["localhost".to_owned()]),
+            journal: journal::Options::default(),
+        })
+    }
+}
+
+impl DestinationConfig {
+    fn resolved(self) -> Result<ExternalStore> {
+        if !self.endpoint.starts_with("http://") && !self.endpoint.starts_with("https://") {
+            bail!("destination.endpoint {:?} must start with http:// or https://", self.endpoint);
+        }
+        let secret = match (self.secret_access_key, self.secret_access_key_file) {
+            (Some(secret), None) => secret,
+            (None, Some(path)) => fs::read_to_string(&path)
+                .with_context(|| format!("read destination.secret_access_key_file {}", path.display()))?
+                .trim()
+                .to_owned(),
+            _ => bail!("give either destination.secret_access_key or destination.secret_access_key_file"),
+        };
+        Ok(ExternalStore {
+            endpoint: self.endpoint.trim_end_matches('/').to_owned(),
+            region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
+            access_key_id: self.access_key_id,
+            secret_access_key: secret.into(),
+            virtual_host_style: self.virtual_host_style.unwrap_or(false),
+        })
+    }
+}
+
+fn intake_accounts(listed: Vec<String>) -> Result<IntakeAccounts> {
+    if listed.iter().any(|account| account == "*") {
+        return Ok(IntakeAccounts::Any);
+    }
+    let mut accounts = BTreeSet::new();
+    for account in listed {
+        accounts.insert(AccountId::parse(&account).with_context(|| format!("intake_accounts: {account:?}"))?);
+    }
+    Ok(IntakeAccounts::Listed(accounts))
+}
+
+/// A number and a unit: `250ms`, `5s`, `15m`, `1h`, `2d`.
+pub fn duration(name: &str, text: &str) -> Result<Duration> {
+    let wrong = || format!("{name}: {text:?} is not a duration; write a number and a unit, such as 250ms, 5s, 15m or 1h");
+    let split = text.find(|c: char| !c.is_ascii_digit()).with_context(wrong)?;
+    let number: u64 = text[..split].parse().with_context(wrong)?;
+    let unit_ms: u64 = match &text[split..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => bail!(wrong()),
+    };
+    let ms = number.checked_mul(unit_ms).filter(|ms| *ms > 0 && *ms <= 366 * 86_400_000).with_context(wrong)?;
+    Ok(Duration::from_millis(ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(toml_text: &str) -> Result<Settings, String> {
+        toml::from_str::<Config>(toml_text)
+            .map_err(|e| e.to_string())
+            .and_then(|config| config.resolved().map_err(|e| format!("{e:#}")))
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        let settings = check("").unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:4580");
+        assert_eq!(settings.flush_interval, Duration::from_secs(5));
+        assert_eq!(settings.digest_interval, Duration::from_secs(3600));
+        assert!(matches!(settings.destination, Destination::Embedded));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        assert!(check("flush_intervall = \"5s\"").unwrap_err().contains("flush_intervall"));
+    }
+
+    #[test]
+    fn wrong_values_name_their_key() {
+        for (text, name) in [
+            ("account = \"12\"", "account"),
+            ("region = \"mars\"", "region"),
+            ("flush_interval = \"soon\"", "flush_interval"),
+            ("digest_interval = \"1ms\"", "digest_interval"),
+            ("intake_accounts = [\"x\"]", "intake_accounts"),
+            ("log_file_bytes_max = 1", "log_file_bytes_max"),
+        ] {
+            let error = check(text).unwrap_err();
+            assert!(error.contains(name), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("x", "250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(duration("x", "2d").unwrap(), Duration::from_secs(172_800));
+        for wrong in ["", "5", "s", "0s", "-1s", "1.5h", "999999d"] {
+            assert!(duration("x", wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! From a name to the operation that bears it. Every call goes through here, which records it as
+//! an event: an operation cannot be reached without being audited.
+//!
+//! One exhaustive match over the generated names and no default arm: a new operation does not
+//! compile until somebody has decided. What is not implemented stands in one arm, as a list that
+//! may only shrink (`tests/not_implemented.txt` holds its length).
+
+use api::cloudtrail::Operation;
+use api::{ApiError, ErrorCode, Input, json11};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::operations::{Cx, keys, tags, trails};
+
+/// What an operation answered, and what its event says of it.
+#[derive(Debug)]
+pub struct Outcome {
+    pub answer: Result<String, ApiError>,
+    /// As parsed; None when the body was not JSON of the right shape.
+    pub request: Option<Value>,
+    pub response: Option<Value>,
+}
+
+/// Runs one operation on the bytes of its request.
+pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome {
+    use Operation::*;
+    match operation {
+        AddTags => run(cx, body, tags::add_tags).await,
+        CreateTrail => run(cx, body, trails::create_trail).await,
+        DeleteTrail => run(cx, body, trails::delete_trail).await,
+        DescribeTrails => run(cx, body, trails::describe_trails).await,
+        GetEventSelectors => run(cx, body, trails::get_event_selectors).await,
+        GetTrail => run(cx, body, trails::get_trail).await,
+        GetTrailStatus => run(cx, body, trails::get_trail_status).await,
+        ListPublicKeys => run(cx, body, keys::list_public_keys).await,
+        ListTags => run(cx, body, tags::list_tags).await,
+        ListTrails => run(cx, body, trails::list_trails).await,
+        PutEventSelectors => run(cx, body, trails::put_event_selectors).await,
+        RemoveTags => run(cx, body, tags::remove_tags).await,
+        StartLogging => run(cx, body, trails::start_logging).await,
+        StopLogging => run(cx, body, trails::stop_logging).await,
+        UpdateTrail => run(cx, body, trails::update_trail).await,
+        CancelQuery
+        | CreateChannel
+        | CreateDashboard
+        | CreateEventDataStore
+        | DeleteChannel
+        | DeleteDashboard
+        | DeleteEventDataStore
+        | DeleteResourcePolicy
+        | DeregisterOrganizationDelegatedAdmin
+        | DescribeQuery
+        | DisableFederation
+        | EnableFederation
+        | GenerateQuery
+        | GetChannel
+        | GetDashboard
+        | GetEventConfiguration
+        | GetEventDataStore
+        | GetImport
+        | GetInsightSelectors
+        | GetQueryResults
+        | GetResourcePolicy
+        | ListChannels
+        | ListDashboards
+        | ListEventDataStores
+        | ListImportFailures
+        | ListImports
+        | ListInsightsData
+        | ListInsightsMetricData
+        | ListQueries
+        | LookupEvents
+        | PutEventConfiguration
+        | PutInsightSelectors
+        | PutResourcePolicy
+        | RegisterOrganizationDelegatedAdmin
+        | RestoreEventDataStore
+        | SearchSampleQueries
+        | StartDashboardRefresh
+        | StartEventDataStoreIngestion
+        | StartImport
+        | StartQuery
+        | StopEventDataStoreIngestion
+        | StopImport
+        | UpdateChannel
+        | UpdateDashboard
+        | UpdateEventDataStore => not_implemented(operation, body),
+    }
+}
+
+async fn run<'a, I, O, F>(cx: Cx<'a>, body: &[u8], operation: impl FnOnce(Cx<'a>, I) -> F) -> Outcome
+where
+    I: Input,
+    O: Serialize,
+    F: Future<Output = Result<O, ApiError>>,
+{
+    let input: I = match json11::parse_input(body) {
+        Ok(input) => input,
+        Err(refusal) => return Outcome { answer: Err(refusal.into()), request: None, response: None },
+    };
+    // The event shows what was understood of the request, not what else was sent.
+    let request = serde_json::to_value(&input).ok();
+    let answer = operation(cx, input).await;
+    match answer.and_then(|output| shown(&output)) {
+        Ok((text, value)) => Outcome { answer: Ok(text), request, response: Some(value) },
+        Err(error) => Outcome { answer: Err(error), request, response: None },
+    }
+}
+
+fn shown(output: &impl Serialize) -> Result<(String, Value), ApiError> {
+    let failed = |e: serde_json::Error| {
+        tracing::error!(error = %e, "an answer could not be written as JSON");
+        ApiError::new(ErrorCode::InternalFailure, "The answer could not be written.")
+    };
+    let value = serde_json::to_value(output).map_err(failed)?;
+    Ok((json11::body_of(output), value))
+}
+
+fn not_implemented(operation: Operation, body: &[u8]) -> Outcome {
+    let request = serde_json::from_slice(body).ok();
+    let error = ApiError::new(
+        ErrorCode::UnsupportedOperationException,
+        format!("{} is not implemented in this version of Cairn; the README lists what is.", operation.name()),
+    );
+    Outcome { answer: Err(error), request, response: None }
+}

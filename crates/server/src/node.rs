@@ -1,0 +1,237 @@
+//! The node: everything that is open while the server runs, and what starting it means.
+//!
+//! Starting up and recovering are the same: [`Node::open`] opens the journal (which cuts a torn
+//! tail), the catalog and the spool; the workers' first turns go on where the last ones stopped.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use catalog::Catalog;
+use delivery::destination::{Addressing, Destination, Encryption, PutHeaders, StoreSettings};
+use delivery::destination::DeliveryFailure;
+use delivery::spool::Spool;
+use durable::Disk;
+use journal::{Condition, Journal};
+use tokio::sync::watch;
+
+use crate::access::Verifier;
+use crate::chance::Chance;
+use crate::clock::Clock;
+use crate::credentials::{self, Credentials, Keys};
+use crate::digest_keys::DigestKeys;
+use crate::doors::bucket::BucketDoor;
+use crate::handover::Handover;
+use crate::metrics::Metrics;
+use crate::settings::{self, Settings};
+
+/// How long a store may take to answer the telephone, and to take a whole file.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+const PUT_MAX: Duration = Duration::from_secs(60);
+
+/// Everything that is open. Shared by doors, operations and workers.
+pub struct Node {
+    pub settings: Settings,
+    pub clock: Arc<dyn Clock>,
+    pub chance: Arc<dyn Chance>,
+    pub disk: Arc<dyn Disk>,
+    pub journal: Journal,
+    pub catalog: Catalog,
+    pub spool: Arc<Spool>,
+    pub buckets: BucketDoor,
+    pub verifier: Verifier,
+    pub keys: Arc<Keys>,
+    pub digest_keys: DigestKeys,
+    pub handover: Handover,
+    pub metrics: Metrics,
+    pub credentials: Credentials,
+    destinations: Mutex<HashMap<String, Arc<Destination>>>,
+    trails_changed: watch::Sender<u64>,
+    stopping: AtomicBool,
+}
+
+/// The seams, as `cairn` or a test fills them.
+#[derive(Debug, Clone)]
+pub struct Seams {
+    pub clock: Arc<dyn Clock>,
+    pub chance: Arc<dyn Chance>,
+    pub disk: Arc<dyn Disk>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("make data folder {path}; is its parent writable?")]
+    Folder { path: PathBuf, #[source] source: io::Error },
+    #[error("open the journal")]
+    Journal(#[from] journal::OpenError),
+    #[error("read the journal")]
+    Read(#[from] journal::ReadError),
+    #[error("open a cursor of the journal")]
+    Cursor(#[from] journal::CursorError),
+    #[error("open the catalog")]
+    Catalog(#[from] catalog::CatalogError),
+    #[error("open the spool")]
+    Spool(#[from] delivery::spool::SpoolFault),
+    #[error("open the bucket store")]
+    Buckets(#[from] bucket::StoreError),
+    #[error("credentials")]
+    Credentials(#[from] credentials::CredentialsError),
+}
+
+impl Node {
+    /// Opens everything under the data folder, making what is not there.
+    pub async fn open(settings: Settings, seams: Seams) -> Result<Arc<Node>, OpenError> {
+        let data = settings.data.clone();
+        let disk = seams.disk.clone();
+        let options = settings.journal.clone();
+        let folder = data.clone();
+        let (journal, spool, store) = tokio::task::spawn_blocking(move || {
+            make_private(&folder, disk.as_ref())?;
+            let (journal, recovered) = Journal::open(&folder.join("journal"), options, disk.clone())?;
+            tracing::info!(?recovered, "journal open");
+            let spool = Spool::open(&folder.join("spool"), disk.clone())?;
+            let store = bucket::Store::open(&folder.join("buckets"), disk)?;
+            Ok::<_, OpenError>((journal, spool, store))
+        })
+        .await
+        .expect("opening does not panic")?;
+        let catalog = Catalog::open(&data.join("catalog.sqlite")).await?;
+        let now = seams.clock.now();
+        let (credentials, keys) =
+            credentials::open(&settings, &catalog, seams.disk.as_ref(), seams.chance.as_ref(), now).await?;
+        let keys = Arc::new(keys);
+        let digest_keys = DigestKeys::new(&data.join("keys"));
+        let clock = seams.clock.clone();
+        let buckets = BucketDoor::new(
+            Arc::new(store),
+            keys.clone(),
+            Arc::new(move || clock.now()),
+            Arc::new(crate::access::policy::permits),
+            settings.bucket_host_suffixes.clone(),
+        );
+        let (trails_changed, _) = watch::channel(0);
+        Ok(Arc::new(Node {
+            clock: seams.clock,
+            chance: seams.chance,
+            disk: seams.disk,
+            journal,
+            catalog,
+            spool: Arc::new(spool),
+            buckets,
+            verifier: Verifier::default(),
+            keys,
+            digest_keys,
+            handover: Handover::default(),
+            metrics: Metrics::new(),
+            credentials,
+            destinations: Mutex::default(),
+            trails_changed,
+            stopping: AtomicBool::new(false),
+            settings,
+        }))
+    }
+
+    /// The store behind a bucket's name. Fails when the configured store makes no sense.
+    pub fn destination(&self, bucket: &str) -> Result<Arc<Destination>, DeliveryFailure> {
+        let mut destinations = self.destinations.lock().expect("no holder of this lock can panic");
+        if let Some(destination) = destinations.get(bucket) {
+            return Ok(destination.clone());
+        }
+        let own = || {
+            let (key_id, secret) = (self.keys.delivery_key_id(), self.keys.delivery_secret());
+            store_settings(self.endpoint(), self.settings.region.as_str(), key_id, secret)
+        };
+        let destination = match (destinations.values().next(), &self.settings.destination) {
+            // All buckets lie in one store and share its connections.
+            (Some(other), _) => other.with_bucket(bucket),
+            (None, settings::Destination::Embedded) => Destination::new(&own(), bucket)?,
+            (None, settings::Destination::External(store)) => {
+                let mut external = store_settings(
+                    store.endpoint.clone(),
+                    &store.region,
+                    &store.access_key_id,
+                    &store.secret_access_key,
+                );
+                if store.virtual_host_style {
+                    external.addressing = Addressing::VirtualHost;
+                }
+                Destination::new(&external, bucket)?
+            }
+        };
+        let destination = Arc::new(destination);
+        destinations.insert(bucket.to_owned(), destination.clone());
+        Ok(destination)
+    }
+
+    /// What every put of a log file or digest carries.
+    pub fn put_headers(&self) -> PutHeaders {
+        PutHeaders { acl: true, encryption: Encryption::BucketDefault }
+    }
+
+    /// Where this node is reached from this machine.
+    pub fn endpoint(&self) -> String {
+        credentials::endpoint(self.settings.listen)
+    }
+
+    /// Workers that follow the trails' states look again.
+    pub fn trails_changed(&self) {
+        self.trails_changed.send_modify(|count| *count += 1);
+    }
+
+    pub fn trails_watch(&self) -> watch::Receiver<u64> {
+        self.trails_changed.subscribe()
+    }
+
+    /// How long after a stop what happened before it is still delivered.
+    pub fn late_grace_ms(&self) -> i64 {
+        i64::try_from(self.settings.flush_interval.as_millis()).unwrap_or(i64::MAX).saturating_mul(2)
+    }
+
+    /// Can events be taken now? While they cannot, nothing may happen that would have to be recorded.
+    pub fn accepts(&self) -> bool {
+        self.journal.state().condition == Condition::Accepting
+    }
+
+    /// The journal no longer knows what is on disk: only a restart helps.
+    pub fn is_poisoned(&self) -> bool {
+        matches!(self.journal.state().condition, Condition::Poisoned { .. })
+    }
+
+    /// From now on open files are closed at once, so that a clean stop leaves little to redo.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+fn store_settings(endpoint: String, region: &str, key_id: &str, secret: &str) -> StoreSettings {
+    StoreSettings {
+        endpoint,
+        addressing: Addressing::Path,
+        region: region.to_owned(),
+        access_key_id: key_id.to_owned(),
+        secret_access_key: secret.to_owned(),
+        session_token: None,
+        connect_timeout: CONNECT_MAX,
+        request_timeout: PUT_MAX,
+    }
+}
+
+/// Makes the data folder readable by its owner only: it holds keys.
+fn make_private(folder: &std::path::Path, disk: &dyn Disk) -> Result<(), OpenError> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |source| OpenError::Folder { path: folder.to_owned(), source };
+    let is_new = !folder.exists();
+    disk.create_dir_all(folder).map_err(failed)?;
+    if is_new {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+use api::cloudtrail::{CreateTrailRequest, CreateTrailResponse};
+use api::{ApiError, ErrorCode};
+use catalog::{CatalogError, Logging, Trail, TrailState};
+use event::arn::{TrailArn, TrailName};
+use event::selectors::EventSelectors;
+
+use super::destination_checks::check_destination;
+use super::settings::{Wanted, checked_prefix, resolved};
+use crate::operations::tags::checked_for_new_resource;
+use crate::operations::{Cx, internal};
+
+/// Declares a trail. It does not log until StartLogging.
+pub async fn create_trail(cx: Cx<'_>, input: CreateTrailRequest) -> Result<CreateTrailResponse, ApiError> {
+    let name = TrailName::parse(&input.name.unwrap_or_default())
+        .map_err(|e| ApiError::new(ErrorCode::InvalidTrailNameException, e.to_string()))?;
+    let wanted = Wanted {
+        s3_bucket_name: Some(input.s3_bucket_name.unwrap_or_default()),
+        s3_key_prefix: input.s3_key_prefix,
+        sns_topic_name: input.sns_topic_name,
+        include_global_service_events: input.include_global_service_events,
+        is_multi_region_trail: input.is_multi_region_trail,
+        enable_log_file_validation: input.enable_log_file_validation,
+        cloud_watch_logs_log_group_arn: input.cloud_watch_logs_log_group_arn,
+        cloud_watch_logs_role_arn: input.cloud_watch_logs_role_arn,
+        kms_key_id: input.kms_key_id,
+        is_organization_trail: input.is_organization_trail,
+        recursive_logging: input.recursive_logging,
+    };
+    let settings = resolved(None, wanted)?;
+    let tags = checked_for_new_resource(&input.tags_list.unwrap_or_default())?;
+    let account = cx.caller.account();
+    let arn = TrailArn { region: cx.region.clone(), account: account.clone(), name: name.clone() }.to_string();
+
+    let trails = cx.node.catalog.trails_of(account.as_str()).await.map_err(internal)?;
+    if trails.iter().any(|trail| trail.arn == arn) {
+        return Err(exists(cx, name.as_str()));
+    }
+    // A multi-Region trail takes a place in every Region.
+    let here = trails
+        .iter()
+        .filter(|t| t.home_region == cx.region.as_str() || t.state.settings.is_multi_region_trail)
+        .count();
+    if here >= cx.node.settings.trails_per_region_max {
+        return Err(ApiError::new(
+            ErrorCode::MaximumNumberOfTrailsExceededException,
+            format!("User: {account} already has {here} trails in {}.", cx.region),
+        ));
+    }
+    check_destination(cx, &arn, &settings, settings.log_file_validation_enabled).await?;
+
+    let trail = Trail {
+        arn: arn.clone(),
+        account: account.to_string(),
+        name: name.as_str().to_owned(),
+        home_region: cx.region.to_string(),
+        created_ms: cx.now.as_millisecond(),
+        state: TrailState {
+            settings,
+            selectors: EventSelectors::default_for_trail(),
+            has_custom_selectors: false,
+            logging: Logging::Never,
+            deleted: false,
+        },
+    };
+    match cx.node.catalog.create_trail(&trail, &tags, cx.from_seq()).await {
+        Ok(()) => {}
+        Err(CatalogError::TrailExists(_)) => return Err(exists(cx, name.as_str())),
+        Err(other) => return Err(internal(other)),
+    }
+    cx.node.trails_changed();
+
+    let settings = trail.state.settings;
+    Ok(CreateTrailResponse {
+        name: Some(trail.name),
+        s3_bucket_name: Some(settings.s3_bucket_name),
+        s3_key_prefix: checked_prefix(settings.s3_key_prefix),
+        include_global_service_events: Some(settings.include_global_service_events),
+        is_multi_region_trail: Some(settings.is_multi_region_trail),
+        trail_arn: Some(trail.arn),
+        log_file_validation_enabled: Some(settings.log_file_validation_enabled),
+        is_organization_trail: Some(false),
+        recursive_logging: Some(settings.recursive_logging),
+        ..CreateTrailResponse::default()
+    })
+}
+
+fn exists(cx: Cx<'_>, name: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::TrailAlreadyExistsException,
+        format!("Trail {name} already exists for customer: {}", cx.account()),
+    )
+}

@@ -1,0 +1,52 @@
+//! The checks of CreateTrail and UpdateTrail on the bucket, in AWS's order (spec b.3): does it
+//! exist, may we write there; the second leaves CloudTrail's empty marker objects behind.
+
+use api::{ApiError, ErrorCode};
+use catalog::TrailSettings;
+use delivery::destination::DeliveryFailure;
+use delivery::layout::{Folder, MarkerKey};
+
+use crate::operations::Cx;
+
+pub async fn check_destination(
+    cx: Cx<'_>,
+    trail_arn: &str,
+    settings: &TrailSettings,
+    with_digests: bool,
+) -> Result<(), ApiError> {
+    let bucket = &settings.s3_bucket_name;
+    let marker = |folder| MarkerKey {
+        prefix: settings.s3_key_prefix.clone(),
+        organization: None,
+        account: cx.account().to_owned(),
+        folder,
+    };
+    let markers = match (cx.node.settings.preflight_markers, with_digests) {
+        (false, _) => vec![],
+        (true, false) => vec![marker(Folder::CloudTrail)],
+        (true, true) => vec![marker(Folder::CloudTrail), marker(Folder::Digest)],
+    };
+    let checked = match cx.node.destination(bucket) {
+        Ok(destination) => destination.check_bucket(&markers, &cx.node.put_headers()).await,
+        Err(failure) => Err(failure),
+    };
+    checked.map_err(|failure| refused(trail_arn, bucket, failure))
+}
+
+fn refused(trail_arn: &str, bucket: &str, failure: DeliveryFailure) -> ApiError {
+    tracing::info!(trail = trail_arn, bucket, code = failure.code, detail = failure.detail, "destination check failed");
+    match failure.code.as_str() {
+        "NoSuchBucket" => {
+            ApiError::new(ErrorCode::S3BucketDoesNotExistException, format!("S3 bucket {bucket} does not exist!"))
+        }
+        _ if failure.status == Some(403) => ApiError::new(
+            ErrorCode::InsufficientS3BucketPolicyException,
+            format!("Incorrect S3 bucket policy is detected for bucket: {bucket}"),
+        ),
+        _ => unavailable(bucket, &format!("{}: {}", failure.code, failure.detail)),
+    }
+}
+
+fn unavailable(bucket: &str, why: &str) -> ApiError {
+    ApiError::new(ErrorCode::ServiceUnavailable, format!("The store that holds bucket {bucket} cannot be used now ({why})."))
+}

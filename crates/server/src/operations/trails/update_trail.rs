@@ -1,0 +1,50 @@
+use api::ApiError;
+use api::cloudtrail::{UpdateTrailRequest, UpdateTrailResponse};
+use catalog::TrailState;
+
+use super::destination_checks::check_destination;
+use super::settings::{Wanted, checked_prefix, resolved};
+use super::{change, find_at_home};
+use crate::operations::Cx;
+
+/// Changes what is given and keeps the rest. A failing check changes nothing.
+pub async fn update_trail(cx: Cx<'_>, input: UpdateTrailRequest) -> Result<UpdateTrailResponse, ApiError> {
+    let trail = find_at_home(cx, input.name.as_deref()).await?;
+    let wanted = Wanted {
+        s3_bucket_name: input.s3_bucket_name,
+        s3_key_prefix: input.s3_key_prefix,
+        sns_topic_name: input.sns_topic_name,
+        include_global_service_events: input.include_global_service_events,
+        is_multi_region_trail: input.is_multi_region_trail,
+        enable_log_file_validation: input.enable_log_file_validation,
+        cloud_watch_logs_log_group_arn: input.cloud_watch_logs_log_group_arn,
+        cloud_watch_logs_role_arn: input.cloud_watch_logs_role_arn,
+        kms_key_id: input.kms_key_id,
+        is_organization_trail: input.is_organization_trail,
+        recursive_logging: input.recursive_logging,
+    };
+    let before = &trail.state.settings;
+    let settings = resolved(Some(before), wanted.clone())?;
+    let enables_validation = settings.log_file_validation_enabled && !before.log_file_validation_enabled;
+    check_destination(cx, &trail.arn, &settings, enables_validation).await?;
+
+    let trail = change(cx, &trail.arn, |current| {
+        // Resolved again over the state of this moment, so that a change made meanwhile stays.
+        let settings = resolved(Some(&current.state.settings), wanted)?;
+        Ok(TrailState { settings, ..current.state.clone() })
+    })
+    .await?;
+    let settings = trail.state.settings;
+    Ok(UpdateTrailResponse {
+        name: Some(trail.name),
+        s3_bucket_name: Some(settings.s3_bucket_name),
+        s3_key_prefix: checked_prefix(settings.s3_key_prefix),
+        include_global_service_events: Some(settings.include_global_service_events),
+        is_multi_region_trail: Some(settings.is_multi_region_trail),
+        trail_arn: Some(trail.arn),
+        log_file_validation_enabled: Some(settings.log_file_validation_enabled),
+        is_organization_trail: Some(false),
+        recursive_logging: Some(settings.recursive_logging),
+        ..UpdateTrailResponse::default()
+    })
+}

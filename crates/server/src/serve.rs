@@ -1,0 +1,107 @@
+//! The port: accepts connections, hands requests to the doors, and stops cleanly.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::node::{Node, OpenError};
+use crate::{credentials, doors, workers};
+
+/// How long open connections may take to finish once a stop was asked for.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// A client must send its headers within this, or it only holds a place.
+const HEADERS_MAX: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("listen on {address}; is another program there? `--listen` chooses another port")]
+    Listen { address: SocketAddr, #[source] source: io::Error },
+    #[error("start")]
+    Open(#[from] OpenError),
+    #[error("the journal no longer knows what is on disk and has stopped; start again to recover")]
+    Poisoned,
+}
+
+/// Takes the port. With port 0 the system chooses one, which the listener then knows.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}
+
+/// Serves until `stop` is cancelled, then finishes what is under way: open requests, a last turn
+/// of delivery, the journal's last sync.
+pub async fn serve(node: Arc<Node>, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
+    credentials::write_node_file(&node.settings, node.disk.as_ref())
+        .map_err(OpenError::from)?;
+    let tasks = TaskTracker::new();
+    let stop_workers = CancellationToken::new();
+    workers::start(&node, &stop_workers, &tasks)?;
+
+    let connections = TaskTracker::new();
+    let mut watch_journal = tokio::time::interval(Duration::from_millis(200));
+    let outcome = loop {
+        tokio::select! {
+            () = stop.cancelled() => break Ok(()),
+            _ = watch_journal.tick() => {
+                if node.is_poisoned() {
+                    break Err(ServeError::Poisoned);
+                }
+            }
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    // Small answers must not wait for more bytes (Nagle's algorithm).
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(connection(node.clone(), stream, peer, stop.clone()));
+                }
+                Err(error) => {
+                    // Usually too many open files: wait for some to close.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+        }
+    };
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(DRAIN_MAX, connections.wait()).await.is_err() {
+        tracing::warn!("some connections did not finish in time");
+    }
+    node.stop();
+    stop_workers.cancel();
+    tasks.close();
+    tasks.wait().await;
+    node.journal.clone().close().await;
+    node.catalog.close().await;
+    outcome
+}
+
+async fn connection(node: Arc<Node>, stream: tokio::net::TcpStream, peer: SocketAddr, stop: CancellationToken) {
+    let service = service_fn(move |request| {
+        let node = node.clone();
+        async move { Ok::<_, std::convert::Infallible>(doors::route(node, peer, request).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX).max_headers(100);
+    builder.http2().timer(TokioTimer::new());
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    tokio::select! {
+        outcome = serving.as_mut() => {
+            if let Err(error) = outcome {
+                tracing::debug!(%peer, error, "connection ended");
+            }
+            return;
+        }
+        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+    }
+    if let Err(error) = serving.await {
+        tracing::debug!(%peer, error, "connection ended");
+    }
+}

@@ -1,0 +1,78 @@
+//! What the operator's configuration means, checked once. Nothing here or deeper reads files,
+//! flags or the environment: `cairn` turns those into a `Settings`.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use event::{AccountId, Region};
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    /// The account that the node's first key belongs to.
+    pub account: AccountId,
+    /// The home of what has no Region of its own.
+    pub region: Region,
+    /// How long a log file stays open after its first event. AWS uses about five minutes.
+    pub flush_interval: Duration,
+    /// The span of a digest. AWS uses one hour.
+    pub digest_interval: Duration,
+    /// A log file is closed when its uncompressed bytes reach this. AWS allows 50 MB.
+    pub log_file_bytes_max: usize,
+    /// All open log files together; the largest is closed when they would exceed it.
+    pub open_files_bytes_max: usize,
+    /// Accounts, besides the caller's own, that posted records may be about.
+    pub intake_accounts: IntakeAccounts,
+    /// The largest request body of the intake, as sent and as inflated.
+    pub intake_body_bytes_max: usize,
+    pub intake_inflated_bytes_max: usize,
+    /// Secrets found in posted records are replaced before they are stored.
+    pub redact: bool,
+    pub destination: Destination,
+    /// CreateTrail and UpdateTrail leave the empty marker objects that CloudTrail leaves.
+    pub preflight_markers: bool,
+    /// Quotas of CloudTrail (spec o), adjustable here.
+    pub trails_per_region_max: usize,
+    /// Host suffixes under which `bucket.suffix` names a bucket.
+    pub bucket_host_suffixes: Vec<String>,
+    pub journal: journal::Options,
+}
+
+/// Which `recipientAccountId` values a caller may post.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntakeAccounts {
+    /// The caller's own account and these.
+    Listed(BTreeSet<AccountId>),
+    Any,
+}
+
+impl IntakeAccounts {
+    pub fn admits(&self, caller: &AccountId, recipient: &AccountId) -> bool {
+        match self {
+            IntakeAccounts::Any => true,
+            IntakeAccounts::Listed(accounts) => caller == recipient || accounts.contains(recipient),
+        }
+    }
+}
+
+/// Where log files and digests are put. Both are reached over S3's protocol, by the same code.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// The node's own bucket door.
+    Embedded,
+    External(ExternalStore),
+}
+
+#[derive(Debug, Clone)]
+pub struct ExternalStore {
+    /// Such as `https://s3.eu-central-1.amazonaws.com` or `http://10.0.0.5:3900`.
+    pub endpoint: String,
+    pub region: String,
+    pub access_key_id: String,
+    pub secret_access_key: zeroize::Zeroizing<String>,
+    /// `https://bucket.endpoint/key` instead of `https://endpoint/bucket/key`.
+    pub virtual_host_style: bool,
+}

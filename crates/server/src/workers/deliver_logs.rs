@@ -1,0 +1,315 @@
+//! Reads the journal and cuts it into log files: one stream of files for each trail, account,
+//! Region and folder.
+//!
+//! ```text
+//!   journal ─▶ which trails want it? ─▶ open files ─ old or large ─▶ close ─▶ spool (synced) ─▶ cursor
+//! ```
+//! A restart reads again from the cursor, which never passes the first entry of an open file. What
+//! a stream has already spooled or delivered is skipped by its last sequence number; so the files
+//! of a stream follow each other without gap or overlap, wherever the crash was.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use catalog::{StreamKey, TrailSettings};
+use delivery::layout::{Folder, Place};
+use delivery::log_file::{LogFile, OpenWindow, Stream, WindowFull};
+use delivery::spool::SpooledKind;
+use event::{Category, Header, Limits, Region};
+use jiff::Timestamp;
+use journal::{Cursor, Entry, Reader};
+
+use crate::entry::{EntryHead, Origin};
+use crate::node::{Node, OpenError};
+use crate::trail_table::TrailTable;
+use crate::workers::{More, Turn, Worker};
+
+const CURSOR: &str = "delivery";
+const READ_BYTES_MAX: usize = 4 << 20;
+
+pub struct DeliverLogs {
+    node: Arc<Node>,
+    trails: tokio::sync::watch::Receiver<u64>,
+    /// None only while a turn has it on another thread.
+    cutter: Option<Cutter>,
+    /// Streams' ends have been read from the ledger and the spool.
+    recovered: bool,
+}
+
+impl DeliverLogs {
+    pub fn new(node: Arc<Node>) -> Result<DeliverLogs, OpenError> {
+        let cursor = node.journal.cursor(CURSOR)?;
+        let reader = node.journal.reader(cursor.position())?;
+        let mut trails = node.trails_watch();
+        trails.mark_changed();
+        let cutter = Cutter {
+            node: node.clone(),
+            table: TrailTable::default(),
+            reader,
+            cursor,
+            streams: HashMap::new(),
+            closed: VecDeque::new(),
+            moved_at: Duration::ZERO,
+        };
+        Ok(DeliverLogs { node, trails, cutter: Some(cutter), recovered: false })
+    }
+
+    /// How far each stream has come: what is in the ledger, and what waits in the spool.
+    async fn recover(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let cutter = self.cutter.as_mut().ok_or("an earlier turn was cut off")?;
+        for (stream, last_seq) in self.node.catalog.streams().await? {
+            cutter.streams.entry(stream).or_default().done = last_seq;
+        }
+        let pending = self.node.spool.pending()?;
+        for (id, reason) in &pending.damaged {
+            tracing::error!(file = id.as_str(), reason, "a spooled log file is damaged; its events are still in the journal if the cursor has not passed them");
+        }
+        for (id, header) in pending.files {
+            let SpooledKind::LogFile { folder, last_seq, .. } = &header.kind else { continue };
+            let stream = StreamKey {
+                trail_arn: header.trail_arn.clone(),
+                account: header.account.clone(),
+                region: header.region.clone(),
+                folder: folder.clone(),
+            };
+            let state = cutter.streams.entry(stream).or_default();
+            state.done = state.done.max(*last_seq);
+            self.node.handover.spooled(None, id, header);
+        }
+        self.recovered = true;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Worker for DeliverLogs {
+    async fn tick(&mut self) -> Turn {
+        if !self.recovered {
+            self.recover().await?;
+        }
+        // Marked before reading: a change that comes in between is seen at the next turn.
+        if self.trails.has_changed()? {
+            self.trails.mark_unchanged();
+            let table = TrailTable::new(self.node.catalog.trail_versions().await?);
+            self.cutter.as_mut().ok_or("an earlier turn was cut off")?.table = table;
+        }
+        let mut cutter = self.cutter.take().ok_or("an earlier turn was cut off")?;
+        let (cutter, turn) = tokio::task::spawn_blocking(move || {
+            let turn = cutter.turn();
+            (cutter, turn)
+        })
+        .await?;
+        self.cutter = Some(cutter);
+        turn
+    }
+}
+
+/// The thinking half, on a thread of its own since it reads files and compresses.
+struct Cutter {
+    node: Arc<Node>,
+    table: TrailTable,
+    reader: Reader,
+    cursor: Cursor,
+    streams: HashMap<StreamKey, StreamState>,
+    /// Closed but not yet spooled: stays here while the disk refuses.
+    closed: VecDeque<(StreamKey, String, LogFile)>,
+    moved_at: Duration,
+}
+
+#[derive(Default)]
+struct StreamState {
+    /// Entries up to this one are in files already.
+    done: u64,
+    open: Option<OpenFile>,
+}
+
+struct OpenFile {
+    window: OpenWindow,
+    stream: Stream,
+    bucket: String,
+    since: Duration,
+}
+
+/// An entry that a trail wants.
+struct Wanted<'a> {
+    key: StreamKey,
+    settings: &'a TrailSettings,
+    folder: Folder,
+    record: &'a [u8],
+    event_time: Timestamp,
+    seq: u64,
+}
+
+impl Cutter {
+    fn turn(&mut self) -> Turn {
+        self.spool_closed()?;
+        let entries = self.reader.next_batch(READ_BYTES_MAX)?;
+        let more = if entries.is_empty() { More::No } else { More::Yes };
+        for entry in &entries {
+            self.deal_with(entry);
+        }
+        self.close_old();
+        self.close_largest();
+        self.spool_closed()?;
+        self.move_cursor()?;
+        Ok(more)
+    }
+
+    fn deal_with(&mut self, entry: &Entry) {
+        let decoded = EntryHead::decode(&entry.payload).map_err(|e| e.to_string()).and_then(|(head, record)| {
+            event::check(record, &Limits::default()).map(|header| (head, record, header)).map_err(|e| e.to_string())
+        });
+        let (head, record, header) = match decoded {
+            Ok(decoded) => decoded,
+            Err(reason) => {
+                tracing::error!(seq = entry.seq, reason, "a journal entry cannot be read and is left out of log files");
+                self.node.metrics.entry_unreadable();
+                return;
+            }
+        };
+        let Some(folder) = folder_of(header.category) else { return };
+        let region = region_of(&header, &self.node.settings.region);
+        let account = account_of(&header, &head);
+        // Taken out so that the table can be read while files are written.
+        let table = std::mem::take(&mut self.table);
+        let grace_ms = self.node.late_grace_ms();
+        for (trail, state) in table.wanting(&head, entry.seq, &header, &region, grace_ms) {
+            if head.origin == Origin::Delivery && !state.settings.recursive_logging {
+                continue;
+            }
+            let key = StreamKey {
+                trail_arn: trail.arn.clone(),
+                account: account.clone(),
+                region: region.to_string(),
+                folder: folder.name().to_owned(),
+            };
+            self.write(Wanted {
+                key,
+                settings: &state.settings,
+                folder,
+                record,
+                event_time: header.event_time,
+                seq: entry.seq,
+            });
+        }
+        self.table = table;
+    }
+
+    fn write(&mut self, wanted: Wanted<'_>) {
+        let now = self.node.clock.now();
+        let since = self.node.clock.elapsed();
+        let bytes_max = self.node.settings.log_file_bytes_max;
+        let state = self.streams.entry(wanted.key.clone()).or_default();
+        if wanted.seq <= state.done {
+            return;
+        }
+        if let Some(open) = &mut state.open {
+            // A trail that was given another bucket or prefix starts a new file there.
+            let moved = open.bucket != wanted.settings.s3_bucket_name
+                || open.stream.place.prefix != wanted.settings.s3_key_prefix;
+            if !moved && open.window.append(wanted.record, wanted.event_time, wanted.seq) != Err(WindowFull) {
+                return;
+            }
+            close(&wanted.key, state, &mut self.closed, now);
+        }
+        state.open = Some(OpenFile {
+            window: OpenWindow::open(now, bytes_max, wanted.record, wanted.event_time, wanted.seq),
+            stream: Stream {
+                trail_arn: wanted.key.trail_arn.clone(),
+                place: Place {
+                    prefix: wanted.settings.s3_key_prefix.clone(),
+                    organization: None,
+                    account: wanted.key.account.clone(),
+                    region: wanted.key.region.clone(),
+                },
+                folder: wanted.folder,
+            },
+            bucket: wanted.settings.s3_bucket_name.clone(),
+            since,
+        });
+        self.node.handover.opened(&wanted.key);
+    }
+
+    fn close_old(&mut self) {
+        let now = self.node.clock.now();
+        let elapsed = self.node.clock.elapsed();
+        let flush = if self.node.is_stopping() { Duration::ZERO } else { self.node.settings.flush_interval };
+        for (key, state) in &mut self.streams {
+            if state.open.as_ref().is_some_and(|open| elapsed.saturating_sub(open.since) >= flush) {
+                close(key, state, &mut self.closed, now);
+            }
+        }
+    }
+
+    /// Many streams at once must not fill the memory.
+    fn close_largest(&mut self) {
+        let now = self.node.clock.now();
+        loop {
+            let size = |state: &StreamState| state.open.as_ref().map_or(0, |open| open.window.plain_len());
+            let total: usize = self.streams.values().map(size).sum();
+            if total <= self.node.settings.open_files_bytes_max {
+                return;
+            }
+            let Some((key, state)) = self.streams.iter_mut().max_by_key(|(_, state)| size(state)) else { return };
+            close(key, state, &mut self.closed, now);
+        }
+    }
+
+    fn spool_closed(&mut self) -> Result<(), delivery::spool::SpoolFault> {
+        while let Some((key, bucket, file)) = self.closed.front() {
+            let (id, header) = self.node.spool.put_log_file(&key.trail_arn, bucket, file)?;
+            // Another file of this stream may be open already, or wait behind this one.
+            let last = self.streams.get(key).is_none_or(|state| state.open.is_none())
+                && self.closed.iter().filter(|(other, ..)| other == key).count() == 1;
+            self.node.handover.spooled(last.then_some(key), id, header);
+            self.closed.pop_front();
+        }
+        Ok(())
+    }
+
+    fn move_cursor(&mut self) -> Result<(), journal::CursorError> {
+        let read = self.reader.position();
+        let open = self.streams.values().filter_map(|state| state.open.as_ref().map(|open| open.window.seqs().0)).min();
+        let position = open.unwrap_or(read);
+        self.node.handover.moved(read, position);
+        // Losing a move costs reading again, so one sync a second is plenty.
+        let elapsed = self.node.clock.elapsed();
+        let due = elapsed.saturating_sub(self.moved_at) >= Duration::from_secs(1) || self.node.is_stopping();
+        if position > self.cursor.position() && due {
+            self.cursor.advance(position)?;
+            self.moved_at = elapsed;
+        }
+        Ok(())
+    }
+}
+
+fn close(key: &StreamKey, state: &mut StreamState, closed: &mut VecDeque<(StreamKey, String, LogFile)>, now: Timestamp) {
+    let Some(OpenFile { window, stream, bucket, .. }) = state.open.take() else { return };
+    state.done = window.seqs().1;
+    closed.push_back((key.clone(), bucket, window.close(&stream, now)));
+}
+
+/// Where CloudTrail puts events of a category; None for those that no trail delivers.
+fn folder_of(category: Category) -> Option<Folder> {
+    match category {
+        Category::Management | Category::Data => Some(Folder::CloudTrail),
+        Category::NetworkActivity => Some(Folder::NetworkActivity),
+        Category::Insight => Some(Folder::Insight),
+        Category::Aggregated => Some(Folder::Aggregated),
+        Category::ActivityAuditLog | Category::ConfigurationItem | Category::Evidence => None,
+    }
+}
+
+/// The account whose file the event goes into: the recipient that the record names (intake has
+/// checked that the tenant may name it), else the tenant.
+fn account_of(header: &Header<'_>, head: &EntryHead) -> String {
+    header.recipient().map_or_else(|| head.tenant.to_string(), |account| account.to_string())
+}
+
+/// Consumers parse the Region out of keys, so one that is not shaped like a Region's name (as
+/// anonymisers make them) goes with the node's own.
+fn region_of(header: &Header<'_>, own: &Region) -> Region {
+    Region::parse(&header.aws_region.to_str()).unwrap_or_else(|_| own.clone())
+}

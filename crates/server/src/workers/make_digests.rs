@@ -1,0 +1,218 @@
+//! Signs what has been delivered: one chain of digests for each trail, account and Region.
+//!
+//! ```text
+//!   start of logging ─▶ starting digest (no files, no predecessor)
+//!   every interval   ─▶ digest of the files delivered since, also when there are none
+//!   stop or delete   ─▶ final digest, once everything selected has been handed over
+//! ```
+//! Windows follow each other by the chain, not by the clock: when the clock jumps forward, the
+//! missing windows are made one by one; when it jumps back, nothing is due until it has caught up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use catalog::{Chain as ChainRow, ChainKey, Logging, NewDigest, TrailVersion};
+use delivery::digest::{Chain, ChainOf, Digest, ListedFile, SignedDigest};
+use delivery::layout::Place;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::node::Node;
+use crate::workers::{More, Turn, Worker};
+
+/// Digests made in one turn; after a long rest there are many to catch up with.
+const DIGESTS_PER_TURN_MAX: usize = 50;
+
+pub struct MakeDigests {
+    node: Arc<Node>,
+}
+
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+impl MakeDigests {
+    pub fn new(node: Arc<Node>) -> MakeDigests {
+        MakeDigests { node }
+    }
+
+    /// Chains that should be open and are not: at home from the start of logging, elsewhere from
+    /// the first file.
+    async fn start_chains(&self, trail: &TrailVersion, chains: &mut Vec<ChainRow>, now: Timestamp) -> Result<(), Fault> {
+        let home = ChainKey {
+            trail_arn: trail.arn.clone(),
+            account: trail.account.clone(),
+            region: trail.home_region.clone(),
+        };
+        let mut wanted = self.node.catalog.chains_wanted(&trail.arn).await?;
+        if !wanted.contains(&home) {
+            wanted.push(home);
+        }
+        let mut started = false;
+        for key in wanted {
+            if !chains.iter().any(|chain| chain.key == key && chain.open) {
+                self.node.catalog.start_chain(&key, floor_ms(now)).await?;
+                started = true;
+            }
+        }
+        if started {
+            *chains = self.node.catalog.chains().await?.into_iter().filter(|c| c.key.trail_arn == trail.arn).collect();
+        }
+        Ok(())
+    }
+
+    /// Makes what is due of one chain; the number of digests made.
+    async fn bring_up_to_date(&self, trail: &TrailVersion, chain: &mut ChainRow, now: Timestamp, final_due: bool) -> Result<usize, Fault> {
+        let interval_ms = i64::try_from(self.node.settings.digest_interval.as_millis())?.max(1000);
+        let mut made = 0;
+        if chain.previous.is_none() {
+            self.append(trail, chain, chain.end_ms, Vec::new(), true).await?;
+            made += 1;
+        }
+        while made < DIGESTS_PER_TURN_MAX {
+            let due_ms = chain.end_ms + interval_ms;
+            if due_ms > now.as_millisecond() {
+                break;
+            }
+            let closes = !trail.state.settings.log_file_validation_enabled;
+            let files = self.node.catalog.files_without_digest(&chain.key, due_ms).await?;
+            self.append(trail, chain, due_ms, files, !closes).await?;
+            made += 1;
+            if closes {
+                return Ok(made);
+            }
+        }
+        let end_ms = floor_ms(now);
+        if final_due && made < DIGESTS_PER_TURN_MAX && end_ms > chain.end_ms {
+            let files = self.node.catalog.files_without_digest(&chain.key, now.as_millisecond()).await?;
+            self.append(trail, chain, end_ms, files, false).await?;
+            made += 1;
+        }
+        Ok(made)
+    }
+
+    async fn append(
+        &self,
+        trail: &TrailVersion,
+        chain: &mut ChainRow,
+        end_ms: i64,
+        files: Vec<catalog::LogFileRow>,
+        open_after: bool,
+    ) -> Result<(), Fault> {
+        let end = Timestamp::from_millisecond(end_ms)?;
+        let interval = SignedDuration::try_from(self.node.settings.digest_interval)?;
+        let settings = &trail.state.settings;
+        let of = ChainOf {
+            bucket: settings.s3_bucket_name.clone(),
+            place: Place {
+                prefix: settings.s3_key_prefix.clone(),
+                organization: None,
+                account: chain.key.account.clone(),
+                region: chain.key.region.clone(),
+            },
+            trail_name: trail.name.clone(),
+            home_region: trail.home_region.clone(),
+        };
+        let after = match &chain.previous {
+            None => Chain::Start { interval },
+            Some(previous) => Chain::After(SignedDigest {
+                bucket: previous.bucket.clone(),
+                object: previous.object.clone(),
+                hash: previous.sha256.clone(),
+                signature: previous.signature.clone(),
+                end: Timestamp::from_millisecond(chain.end_ms)?,
+            }),
+        };
+        let ids = files.iter().map(|row| row.id).collect();
+        let mut listed = Vec::with_capacity(files.len());
+        for row in &files {
+            let file = &row.file;
+            listed.push(ListedFile::new(
+                &file.bucket,
+                &file.key,
+                &file.sha256,
+                Timestamp::from_millisecond(file.newest_ms)?,
+                Timestamp::from_millisecond(file.oldest_ms)?,
+            ));
+        }
+        let key = self.node.digest_keys.for_digest(&self.node, &chain.key.region, end).await?;
+        let digest = tokio::task::spawn_blocking(move || Digest::build(&of, &after, end, listed, &key)).await??;
+        let new = NewDigest {
+            chain: chain.key.clone(),
+            bucket: digest.signed.bucket.clone(),
+            key: digest.key.clone(),
+            body_gz: digest.gz.to_vec(),
+            sha256: digest.signed.hash.clone(),
+            signature: digest.signed.signature.clone(),
+            end_ms,
+            files: ids,
+            open_after,
+        };
+        self.node.catalog.append_digest(&new).await?;
+        chain.end_ms = end_ms;
+        chain.open = open_after;
+        chain.previous = Some(catalog::PreviousDigest {
+            bucket: digest.signed.bucket,
+            object: digest.signed.object,
+            sha256: digest.signed.hash,
+            signature: digest.signed.signature,
+        });
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Worker for MakeDigests {
+    async fn tick(&mut self) -> Turn {
+        let now = self.node.clock.now();
+        let mut newest: BTreeMap<String, TrailVersion> = BTreeMap::new();
+        for version in self.node.catalog.trail_versions().await? {
+            newest.insert(version.arn.clone(), version);
+        }
+        let chains = self.node.catalog.chains().await?;
+        let mut made = 0;
+        for trail in newest.values() {
+            let mut own: Vec<ChainRow> = chains.iter().filter(|c| c.key.trail_arn == trail.arn).cloned().collect();
+            let validated = trail.state.settings.log_file_validation_enabled;
+            let active = trail.state.logging.is_active();
+            if active && validated {
+                self.start_chains(trail, &mut own, now).await?;
+            }
+            let drained = !active && self.is_drained(trail, now);
+            if drained && validated {
+                // Files that came last may be of an account or Region without a chain yet.
+                let has_logged = trail.state.logging != Logging::Never;
+                for key in self.node.catalog.chains_wanted(&trail.arn).await? {
+                    if has_logged && !own.iter().any(|c| c.key == key && c.open) {
+                        self.node.catalog.start_chain(&key, floor_ms(now) - 1000).await?;
+                    }
+                }
+                own = self.node.catalog.chains().await?.into_iter().filter(|c| c.key.trail_arn == trail.arn).collect();
+            }
+            for chain in own.iter_mut().filter(|chain| chain.open) {
+                made += self.bring_up_to_date(trail, chain, now, drained).await?;
+            }
+            let over = drained && own.iter().all(|chain| !chain.open);
+            if over && trail.state.deleted && self.node.catalog.digests_waiting(&trail.arn).await? == 0 {
+                self.node.catalog.purge_trail(&trail.arn).await?;
+                self.node.trails_changed();
+            }
+        }
+        Ok(if made > 0 { More::Yes } else { More::No })
+    }
+}
+
+impl MakeDigests {
+    /// A trail that does not log: has everything from before its stop been handed over, late
+    /// arrivals included?
+    fn is_drained(&self, trail: &TrailVersion, now: Timestamp) -> bool {
+        let late_until_ms = match trail.state.logging {
+            Logging::Stopped { since_ms, .. } => since_ms + self.node.late_grace_ms(),
+            Logging::Never | Logging::Active { .. } => 0,
+        };
+        now.as_millisecond() >= late_until_ms && self.node.handover.is_drained(&trail.arn, self.node.journal.next_seq().min(trail.from_seq))
+    }
+}
+
+/// Digests begin and end at whole seconds.
+fn floor_ms(now: Timestamp) -> i64 {
+    now.as_second() * 1000
+}

@@ -1,0 +1,78 @@
+//! All background work, in one table. A worker does one turn when told to and says whether there
+//! is more; tests call turns, never loops.
+
+mod deliver_logs;
+mod make_digests;
+mod put_digests;
+mod put_log_files;
+mod trim_journal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use deliver_logs::DeliverLogs;
+pub use make_digests::MakeDigests;
+pub use put_digests::PutDigests;
+pub use put_log_files::PutLogFiles;
+pub use trim_journal::TrimJournal;
+
+use crate::node::Node;
+
+/// Is there more to do at once?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    Yes,
+    No,
+}
+
+/// What a turn comes to. Errors are only ever logged.
+pub type Turn = Result<More, Box<dyn std::error::Error + Send + Sync>>;
+
+#[async_trait]
+pub trait Worker: Send {
+    /// One turn. An error is logged and the turn is tried again later, so a turn must leave its
+    /// state such that doing it again is harmless.
+    async fn tick(&mut self) -> Turn;
+}
+
+
+/// The table: name, rest between turns, worker.
+pub fn table(node: &Arc<Node>) -> Result<Vec<(&'static str, Duration, Box<dyn Worker>)>, crate::node::OpenError> {
+    let ms = Duration::from_millis;
+    Ok(vec![
+        ("deliver_logs", ms(50), Box::new(DeliverLogs::new(node.clone())?)),
+        ("put_log_files", ms(50), Box::new(PutLogFiles::new(node.clone()))),
+        ("make_digests", ms(250), Box::new(MakeDigests::new(node.clone()))),
+        ("put_digests", ms(250), Box::new(PutDigests::new(node.clone()))),
+        ("trim_journal", ms(5_000), Box::new(TrimJournal::new(node.clone()))),
+    ])
+}
+
+/// Starts every worker; each stops at the end of a turn when `stop` is cancelled.
+pub fn start(node: &Arc<Node>, stop: &CancellationToken, tasks: &TaskTracker) -> Result<(), crate::node::OpenError> {
+    for (name, rest, worker) in table(node)? {
+        tasks.spawn(turn_after_turn(name, rest, worker, stop.clone()));
+    }
+    Ok(())
+}
+
+async fn turn_after_turn(name: &'static str, rest: Duration, mut worker: Box<dyn Worker>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let pause = match worker.tick().await {
+            Ok(More::Yes) => continue,
+            Ok(More::No) => rest,
+            Err(error) => {
+                tracing::error!(worker = name, error = error.as_ref() as &dyn std::error::Error, "turn failed");
+                Duration::from_secs(1)
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Puts spooled log files into their buckets, enters them in the ledger, and only then removes
+//! them from the spool. Stopped anywhere in between, the next start puts the same bytes under the
+//! same name again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use catalog::{NewLogFile, StreamKey};
+use delivery::destination::{DeliveryFailure, backoff, within_horizon};
+use delivery::spool::{SpoolId, SpooledHeader, SpooledKind};
+use futures::future::join_all;
+
+use crate::chance;
+use crate::node::Node;
+use crate::workers::{More, Turn, Worker};
+
+/// Puts at a time.
+const PUTS_MAX: usize = 4;
+
+pub struct PutLogFiles {
+    node: Arc<Node>,
+}
+
+impl PutLogFiles {
+    pub fn new(node: Arc<Node>) -> PutLogFiles {
+        PutLogFiles { node }
+    }
+
+    async fn put(&self, id: &SpoolId, header: &SpooledHeader) -> Turn {
+        let SpooledKind::LogFile { folder, first_seq, last_seq, count, oldest_event_time, newest_event_time } =
+            &header.kind
+        else {
+            return Err(format!("{} in the spool is not a log file", id.as_str()).into());
+        };
+        let stream = StreamKey {
+            trail_arn: header.trail_arn.clone(),
+            account: header.account.clone(),
+            region: header.region.clone(),
+            folder: folder.clone(),
+        };
+        let spool = self.node.spool.clone();
+        let spooled = id.clone();
+        let file = tokio::task::spawn_blocking(move || spool.read(&spooled)).await??;
+        let attempt = self.attempt(header, file.gz).await;
+        let now = self.node.clock.now();
+        let now_ms = now.as_millisecond();
+        if let Err(failure) = attempt {
+            self.node.metrics.delivery_failed(&failure.code);
+            tracing::warn!(key = header.key, bucket = header.bucket, code = failure.code, detail = failure.detail, "log file not delivered yet");
+            self.node.catalog.delivery_failed(&header.trail_arn, &header.region, now_ms, &failure.code).await?;
+            if !within_horizon(header.made_at, now) {
+                tracing::error!(key = header.key, events = count, "log file dropped: it could not be delivered for 30 days");
+                self.node.catalog.skip_stream(&stream, *last_seq).await?;
+                self.forget(id, false).await?;
+                return Ok(More::Yes);
+            }
+            let jitter = chance::fraction(self.node.chance.as_ref());
+            self.node.handover.failed(id, self.node.clock.elapsed(), |attempts| backoff(attempts, jitter));
+            return Ok(More::No);
+        }
+        let delivered = NewLogFile {
+            stream,
+            bucket: header.bucket.clone(),
+            key: header.key.clone(),
+            sha256: header.sha256.clone(),
+            first_seq: *first_seq,
+            last_seq: *last_seq,
+            events: *count,
+            oldest_ms: oldest_event_time.as_millisecond(),
+            newest_ms: newest_event_time.as_millisecond(),
+            delivered_ms: now_ms,
+        };
+        self.node.catalog.log_file_delivered(&delivered).await?;
+        self.forget(id, true).await?;
+        let waited = now.duration_since(header.made_at).try_into().unwrap_or(Duration::ZERO);
+        self.node.metrics.delivered(*count, waited);
+        Ok(More::Yes)
+    }
+
+    async fn attempt(&self, header: &SpooledHeader, gz: Bytes) -> Result<(), DeliveryFailure> {
+        let destination = self.node.destination(&header.bucket)?;
+        destination.put(&header.key, gz, &[], &self.node.put_headers()).await
+    }
+
+    async fn forget(&self, id: &SpoolId, reached: bool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let spool = self.node.spool.clone();
+        let spooled = id.clone();
+        tokio::task::spawn_blocking(move || spool.remove(&spooled)).await??;
+        self.node.handover.done(id, reached);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Worker for PutLogFiles {
+    async fn tick(&mut self) -> Turn {
+        let now = self.node.clock.elapsed();
+        let mut taken = Vec::new();
+        while taken.len() < PUTS_MAX
+            && let Some(file) = self.node.handover.take(now)
+        {
+            taken.push(file);
+        }
+        let turns = join_all(taken.iter().map(|(id, header)| self.put(id, header))).await;
+        let mut more = More::No;
+        let mut failed = None;
+        for ((id, _), turn) in taken.iter().zip(turns) {
+            match turn {
+                Ok(More::Yes) => more = More::Yes,
+                Ok(More::No) => {}
+                Err(error) => {
+                    // Ours, not the store's: the file goes back and is tried again soon.
+                    self.node.handover.failed(id, self.node.clock.elapsed(), |_| Duration::from_secs(1));
+                    failed = Some(error);
+                }
+            }
+        }
+        failed.map_or(Ok(more), Err)
+    }
+}
