@@ -1,0 +1,276 @@
+//! The records of an intake body, found and checked in one scan.
+//!
+//! ```text
+//!   {"eventVersion":…}⏎{"eventVersion":…}⏎      lines: NDJSON; a bad line costs only itself
+//!   [{…},{…}]   {"Records":[{…},{…}]}   {…}      a document: what is broken ends it, because nobody
+//!                                               can say where the next record starts
+//! ```
+//!
+//! A document may be followed by another one. A body is taken as a document when it starts with
+//! `[`, with `{"Records":[`, or with a line that a pretty-printer would break (`{`, `…,`).
+
+use std::fmt;
+
+use crate::check::{Limits, check_at, check_whole, refuse_size, utf8};
+use crate::header::Header;
+use crate::redact::may_show_private_key;
+use crate::refusal::Refusal;
+use crate::scan::{Scan, Scanned, Watch};
+
+/// Where in its body a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Line number in NDJSON, the first is 1, blank lines count.
+    Line(u64),
+    /// Number of the record in a JSON document, the first is 0.
+    Index(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Line(line) => write!(f, "line {line}"),
+            Place::Index(index) => write!(f, "record {index}"),
+        }
+    }
+}
+
+/// One record of a body: its exact bytes without space around them and its header, or why not.
+#[derive(Debug, Clone)]
+pub struct Item<'a> {
+    pub place: Place,
+    pub result: Checked<'a>,
+}
+
+/// A record and its header, or why it is not taken.
+type Checked<'a> = Result<(&'a [u8], Header<'a>), Refusal>;
+
+/// The records of `body`, each checked, in order. See [`Records`].
+pub fn split<'a, 'l>(body: &'a [u8], limits: &'l Limits) -> Split<'a, 'l> {
+    Split { records: Records::new(body), limits }
+}
+
+/// See [`split`].
+pub struct Split<'a, 'l> {
+    records: Records<'a>,
+    limits: &'l Limits,
+}
+
+impl<'a> Iterator for Split<'a, '_> {
+    type Item = Item<'a>;
+
+    fn next(&mut self) -> Option<Item<'a>> {
+        self.records.next_checked(self.limits)
+    }
+}
+
+/// A walk over the records of a body.
+pub struct Records<'a> {
+    body: &'a [u8],
+    scan: Scan<'a>,
+    at: usize,
+    /// Records (or lines) seen so far.
+    count: u64,
+    state: State,
+}
+
+enum State {
+    Lines,
+    /// Before a document, or after one.
+    Between,
+    /// Inside the array of a document; `in_object` when it is the value of `Records`.
+    InArray {
+        in_object: bool,
+        before_first: bool,
+    },
+    Done,
+}
+
+impl<'a> Records<'a> {
+    /// A body is NDJSON, a JSON array, `{"Records":[…]}` or a single object. A byte order mark at
+    /// its start is skipped.
+    pub fn new(body: &'a [u8]) -> Self {
+        let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+        let mut scan = Scan::new("", 0, 0);
+        scan.look_for_pem = may_show_private_key(body);
+        let state = if is_lines(body) {
+            State::Lines
+        } else {
+            // Records before the first invalid byte are still good ones.
+            let valid = match std::str::from_utf8(body) {
+                Ok(text) => text,
+                Err(e) => std::str::from_utf8(&body[..e.valid_up_to()])
+                    .expect("from_utf8 has just found this part valid"),
+            };
+            scan.restart(valid, valid.len() < body.len());
+            State::Between
+        };
+        Self { body, scan, at: 0, count: 0, state }
+    }
+
+    /// The next record. `None` at the end of the body, and after the refusal of a broken document.
+    pub fn next_checked(&mut self, limits: &Limits) -> Option<Item<'a>> {
+        self.scan.set_limits(limits.depth_max, limits.keys_per_object_max);
+        match self.state {
+            State::Lines => self.next_line(limits),
+            State::Done => None,
+            State::Between | State::InArray { .. } => match self.next_in_document(limits) {
+                Ok(None) => {
+                    self.state = State::Done;
+                    None
+                }
+                Ok(Some(result)) => Some(self.item(result)),
+                Err(refusal) => {
+                    self.state = State::Done;
+                    Some(self.item(Err(*refusal)))
+                }
+            },
+        }
+    }
+
+    fn item(&mut self, result: Checked<'a>) -> Item<'a> {
+        let place = Place::Index(self.count);
+        self.count += 1;
+        Item { place, result }
+    }
+
+    fn next_line(&mut self, limits: &Limits) -> Option<Item<'a>> {
+        loop {
+            let rest = self.body.get(self.at..).filter(|rest| !rest.is_empty())?;
+            let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
+            self.at += line.len() + 1;
+            self.count += 1;
+            let line = trim(line);
+            if !line.is_empty() {
+                let result = self.check_line(line, limits).map(|header| (line, header));
+                return Some(Item { place: Place::Line(self.count), result });
+            }
+        }
+    }
+
+    fn check_line(&mut self, line: &'a [u8], limits: &Limits) -> Result<Header<'a>, Refusal> {
+        refuse_size(line.len(), limits)?;
+        self.scan.restart(utf8(line)?, false);
+        check_whole(&mut self.scan, limits)
+    }
+
+    fn next_in_document(&mut self, limits: &Limits) -> Scanned<Option<Checked<'a>>> {
+        loop {
+            self.at = self.scan.skip_space(self.at);
+            match self.state {
+                State::Between => match self.scan.byte(self.at) {
+                    None if self.at < self.body.len() => return self.scan.broken(self.at, ""),
+                    None => return Ok(None),
+                    Some(b'[') => self.open_array(self.at + 1, false),
+                    Some(b'{') => match start_of_records(&self.body[self.at..]) {
+                        Some(inside) => self.open_array(self.at + inside, true),
+                        None => return self.record(limits).map(Some),
+                    },
+                    Some(_) => {
+                        return self.scan.broken(self.at, "an object or an array is wanted");
+                    }
+                },
+                State::InArray { in_object, before_first } => match self.scan.byte(self.at) {
+                    Some(b']') => self.close_array(in_object)?,
+                    _ if before_first => {
+                        self.state = State::InArray { in_object, before_first: false };
+                        return self.record(limits).map(Some);
+                    }
+                    Some(b',') => {
+                        self.at = self.scan.skip_space(self.at + 1);
+                        return self.record(limits).map(Some);
+                    }
+                    _ => return self.scan.broken(self.at, "a comma or ] is wanted"),
+                },
+                State::Lines | State::Done => unreachable!("only documents get here"),
+            }
+        }
+    }
+
+    fn record(&mut self, limits: &Limits) -> Scanned<Checked<'a>> {
+        let start = self.at;
+        let (end, checked) = check_at(&mut self.scan, start, limits)?;
+        self.at = end;
+        Ok(checked.map(|header| (&self.body[start..end], header)))
+    }
+
+    fn open_array(&mut self, inside: usize, in_object: bool) {
+        self.at = inside;
+        self.state = State::InArray { in_object, before_first: true };
+    }
+
+    /// Goes past the `]`, and in an object past its other members and its `}`.
+    fn close_array(&mut self, in_object: bool) -> Scanned<()> {
+        let mut at = self.at + 1;
+        while in_object {
+            at = self.scan.skip_space(at);
+            match self.scan.byte(at) {
+                Some(b'}') => {
+                    at += 1;
+                    break;
+                }
+                Some(b',') => at = self.skip_member(self.scan.skip_space(at + 1))?,
+                _ => return self.scan.broken(at, "a comma or } is wanted"),
+            }
+        }
+        self.at = at;
+        self.state = State::Between;
+        Ok(())
+    }
+
+    fn skip_member(&mut self, at: usize) -> Scanned<usize> {
+        let (start, end, escaped) = self.scan.key(at)?;
+        let key = crate::text::Text::new(&self.scan.text()[start..end], escaped);
+        if key == "Records" {
+            // A second array of records would otherwise be dropped silently.
+            let key = "Records".to_owned();
+            return Err(Box::new(Refusal::DuplicateKey { key, offset: start }));
+        }
+        let value = self.scan.colon(end + 1)?;
+        self.scan.value(value, 2, Watch::Off)
+    }
+}
+
+/// Where the inside of the array starts when `text` begins with `{"Records":[`, spaces allowed.
+fn start_of_records(text: &[u8]) -> Option<usize> {
+    let rest = trim_start(text).strip_prefix(b"{")?;
+    let rest = trim_start(rest).strip_prefix(b"\"Records\"")?;
+    let rest = trim_start(rest).strip_prefix(b":")?;
+    let rest = trim_start(rest).strip_prefix(b"[")?;
+    Some(text.len() - rest.len())
+}
+
+/// Whether each line of the body is a record of its own.
+fn is_lines(body: &[u8]) -> bool {
+    let body = trim_start(body);
+    if body.starts_with(b"[") || start_of_records(body).is_some() {
+        return false;
+    }
+    let Some(first_end) = memchr::memchr(b'\n', body) else { return true };
+    let next = trim_start(&body[first_end..]);
+    match trim(&body[..first_end]).last() {
+        // A pretty-printer goes on with a key here. Another object means that the line was cut off.
+        Some(b'{' | b',') if body.starts_with(b"{") => next.starts_with(b"{"),
+        Some(b'[' | b':') if body.starts_with(b"{") => false,
+        _ => true,
+    }
+}
+
+/// Without the space that JSON allows around values.
+fn trim(text: &[u8]) -> &[u8] {
+    let mut text = trim_start(text);
+    while let [rest @ .., b' ' | b'\n' | b'\r' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+fn trim_start(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+use expect_test::{Expect, expect};
+
+use super::*;
+
+/// Each letter from A to D becomes a record with that eventName.
+fn expand(body: &str) -> String {
+    let record = |name: char| {
+        format!(
+            r#"{{"eventTime":"2026-01-02T03:04:05Z","eventSource":"s","eventName":"{name}","awsRegion":"us-east-1"}}"#
+        )
+    };
+    let expand_one = |letter: char| match letter {
+        'A'..='D' => record(letter),
+        other => other.to_string(),
+    };
+    body.chars().map(expand_one).collect()
+}
+
+#[track_caller]
+fn check(body: &str, expected: Expect) {
+    check_bytes(expand(body).as_bytes(), expected);
+}
+
+#[track_caller]
+fn check_bytes(body: &[u8], expected: Expect) {
+    let mut out = String::new();
+    for item in split(body, &Limits::default()) {
+        out += &match item.result {
+            Ok((raw, header)) => {
+                assert_eq!(raw.first(), Some(&b'{'));
+                assert_eq!(raw.last(), Some(&b'}'));
+                crate::check(raw, &Limits::default()).unwrap();
+                format!("{}: {}\n", item.place, header.event_name)
+            }
+            Err(refusal) => format!("{}: {refusal}\n", item.place),
+        };
+    }
+    expected.assert_eq(&out);
+}
+
+#[test]
+fn lines_are_records_and_a_bad_one_costs_only_itself() {
+    check(
+        "A\nB\r\n\n  C  \n{\"x\n[]\nD",
+        expect![[r#"
+        line 1: A
+        line 2: B
+        line 4: C
+        line 5: not valid JSON: unexpected end at byte 3
+        line 6: a record must be a JSON object
+        line 7: D
+    "#]],
+    );
+    check(
+        "{\"a\":1,\nA\n",
+        expect![[r#"
+        line 1: not valid JSON: unexpected end at byte 7
+        line 2: A
+    "#]],
+    );
+    check(
+        "nonsense\nA\n",
+        expect![[r#"
+        line 1: not valid JSON: an unknown word at byte 1
+        line 2: A
+    "#]],
+    );
+    check_bytes(
+        &[expand("A\n").as_bytes(), b"{\"\xff\"}\n", expand("B").as_bytes()].concat(),
+        expect![[r#"
+        line 1: A
+        line 2: not valid UTF-8 at byte 2
+        line 3: B
+    "#]],
+    );
+}
+
+#[test]
+fn documents_of_every_form_give_their_records() {
+    check(
+        "[A,B]",
+        expect![[r#"
+        record 0: A
+        record 1: B
+    "#]],
+    );
+    check(
+        " [ A ,\n B ] \n",
+        expect![[r#"
+        record 0: A
+        record 1: B
+    "#]],
+    );
+    check(
+        "{\"Records\":[A,B]}",
+        expect![[r#"
+        record 0: A
+        record 1: B
+    "#]],
+    );
+    check(
+        "\u{feff}{ \"Records\" : [\n A,\n B\n ] , \"more\":{\"x\":1}}\n",
+        expect![[r#"
+        record 0: A
+        record 1: B
+    "#]],
+    );
+    check(
+        "A",
+        expect![[r#"
+        line 1: A
+    "#]],
+    );
+    check(
+        "{\"Records\":[A]}\n{\"Records\":[B]}\n[C]\nD",
+        expect![[r#"
+        record 0: A
+        record 1: B
+        record 2: C
+        record 3: D
+    "#]],
+    );
+}
+
+#[test]
+fn a_pretty_printed_record_is_one_record() {
+    let value: serde_json::Value = serde_json::from_str(&expand("A")).unwrap();
+    let pretty = serde_json::to_string_pretty(&value).unwrap();
+    check_bytes(
+        pretty.as_bytes(),
+        expect![[r#"
+        record 0: A
+    "#]],
+    );
+    check_bytes(
+        format!("{pretty}\n{pretty}").as_bytes(),
+        expect![[r#"
+        record 0: A
+        record 1: A
+    "#]],
+    );
+    check_bytes(
+        format!("[{pretty}]").as_bytes(),
+        expect![[r#"
+        record 0: A
+    "#]],
+    );
+}
+
+#[test]
+fn empty_bodies_hold_nothing() {
+    check("", expect![[""]]);
+    check(" \n\n", expect![[""]]);
+    check("[]", expect![[""]]);
+    check("{\"Records\":[]}", expect![""]);
+}
+
+#[test]
+fn a_record_that_is_only_not_taken_does_not_end_its_document() {
+    check(
+        "[A,5,{\"a\":1,\"a\":2},{},B]",
+        expect![[r#"
+        record 0: A
+        record 1: a record must be a JSON object
+        record 2: the key "a" occurs twice in one object, again at byte 106
+        record 3: the field eventSource is missing or empty
+        record 4: B
+    "#]],
+    );
+    let deep = format!("[A,{{\"a\":{}{}}},B]", "[".repeat(100), "]".repeat(100));
+    check(
+        &deep,
+        expect![[r#"
+        record 0: A
+        record 1: nested deeper than 64 levels at byte 164
+        record 2: B
+    "#]],
+    );
+}
+
+#[test]
+fn a_broken_document_ends_with_the_place() {
+    check(
+        "[A,{\"a\":tru},B]",
+        expect![[r#"
+        record 0: A
+        record 1: not valid JSON: an unknown word at byte 104
+    "#]],
+    );
+    check(
+        "[A B]",
+        expect![[r#"
+        record 0: A
+        record 1: not valid JSON: a comma or ] is wanted at byte 96
+    "#]],
+    );
+    check(
+        "[A,]",
+        expect![[r#"
+        record 0: A
+        record 1: not valid JSON: a value is wanted at byte 96
+    "#]],
+    );
+    check(
+        "[A",
+        expect![[r#"
+        record 0: A
+        record 1: not valid JSON: unexpected end at byte 95
+    "#]],
+    );
+    check(
+        "{\"Records\":[A]",
+        expect![[r#"
+        record 0: A
+        record 1: not valid JSON: unexpected end at byte 107
+    "#]],
+    );
+    check(
+        "{\"Records\":[A],\"Records\":[B]}",
+        expect![[r#"
+        record 0: A
+        record 1: the key "Records" occurs twice in one object, again at byte 109
+    "#]],
+    );
+    check(
+        "[A] x",
+        expect![[r#"
+        record 0: A
+        record 1: not valid JSON: an object or an array is wanted at byte 97
+    "#]],
+    );
+    check_bytes(
+        &[expand("[A,").as_bytes(), b"{\"\xff\":1}]"].concat(),
+        expect![[r#"
+        record 0: A
+        record 1: not valid UTF-8 at byte 98
+    "#]],
+    );
+    check_bytes(
+        &[expand("[A]").as_bytes(), b"\xff"].concat(),
+        expect![[r#"
+        record 0: A
+        record 1: not valid UTF-8 at byte 96
+    "#]],
+    );
+}
