@@ -72,7 +72,7 @@ impl Admission {
             Identity::Service { principal } => Some(principal.as_str()),
             _ => None,
         };
-        let own = service.is_none() && caller.account() == facts.owner;
+        let own = service.is_none() && caller.account().as_str() == facts.owner;
         let its_own_policy = operation.ends_with("BucketPolicy");
         if own && (facts.policy.is_none() || its_own_policy) {
             return Ok(());

@@ -21,7 +21,7 @@ use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
 use s3s::stream::{ByteStream, RemainingLength};
 use s3s::{S3Error, StdError, s3_error};
 
-use crate::access::{BodyDuty, Verified};
+use crate::access::{BodyDuty, ChunkChain};
 
 use super::chunks::ChunkDecoder;
 
@@ -124,19 +124,22 @@ pub(super) struct BodyCheck {
 
 impl BodyCheck {
     /// Reads what the headers of a verified request say about its body.
-    pub fn new(headers: &HeaderMap, verified: Verified) -> Result<Self, S3Error> {
+    pub fn new(
+        headers: &HeaderMap,
+        body: BodyDuty,
+        chunk_chain: Option<ChunkChain>,
+    ) -> Result<Self, S3Error> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let number = |name| text(name).and_then(|text| text.parse::<u64>().ok());
-        let body = verified.body();
         let (chunks, length) = match body {
-            BodyDuty::Chunks { signed, trailer } => {
+            BodyDuty::Chunks { trailer, .. } => {
                 let length = number("x-amz-decoded-content-length").ok_or_else(|| {
                     s3_error!(
                         MissingContentLength,
                         "You must provide the Content-Length HTTP header."
                     )
                 })?;
-                (Some(ChunkDecoder::new(signed.then_some(verified), trailer)), Some(length))
+                (Some(ChunkDecoder::new(chunk_chain, trailer)), Some(length))
             }
             _ => (None, number("content-length")),
         };

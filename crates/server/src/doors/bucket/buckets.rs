@@ -13,7 +13,7 @@ const POLICY_BYTES_MAX: usize = 20 * 1024;
 const US_EAST_1: &str = "us-east-1";
 
 pub(super) async fn list(cx: Context, input: ListBucketsInput) -> S3Result<ListBucketsOutput> {
-    let account = cx.call.caller.account();
+    let account = cx.call.account();
     let prefix = input.prefix.as_deref().unwrap_or("");
     let after = input.continuation_token.as_deref().unwrap_or("");
     let mut found = cx.store.buckets();
@@ -64,8 +64,8 @@ pub(super) async fn create(cx: Context, input: CreateBucketInput) -> S3Result<Cr
     let name = input.bucket.clone();
     let made = cx
         .blocking(move |store, call| {
-            match store.create_bucket(&name, call.caller.account(), &region, call.now) {
-                Err(StoreError::BucketExists { owner, .. }) if owner == call.caller.account() => {
+            match store.create_bucket(&name, call.account(), &region, call.now) {
+                Err(StoreError::BucketExists { owner, .. }) if owner == call.account() => {
                     Ok(None)
                 }
                 other => other.map(Some),

@@ -11,7 +11,7 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::{Buf, Bytes};
 
-use crate::access::Verified;
+use crate::access::ChunkChain;
 
 use super::body::BodyFault;
 
@@ -22,7 +22,7 @@ const TRAILER_BYTES_MAX: usize = 4096;
 
 pub(super) struct ChunkDecoder {
     /// Checks the chunks; `None` when they are not signed.
-    signed: Option<Verified>,
+    signed: Option<ChunkChain>,
     trailer_allowed: bool,
     state: State,
     line: Vec<u8>,
@@ -40,7 +40,7 @@ enum State {
 }
 
 impl ChunkDecoder {
-    pub fn new(signed: Option<Verified>, trailer_allowed: bool) -> Self {
+    pub fn new(signed: Option<ChunkChain>, trailer_allowed: bool) -> Self {
         Self {
             signed,
             trailer_allowed,
@@ -109,17 +109,13 @@ impl ChunkDecoder {
         let at = trailer.iter().position(|(name, _)| name == "x-amz-trailer-signature");
         let signature = at.map(|at| trailer.remove(at).1);
         trailer.sort();
-        let (Some(signed), true) = (&mut self.signed, self.trailer_allowed) else {
+        let (Some(chain), true) = (&mut self.signed, self.trailer_allowed) else {
             return Ok(trailer);
         };
         let lines: String = trailer.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-        match (signed.chunk_chain(), signature) {
-            (Some(chain), Some(signature))
-                if chain.accepts_trailer(&signature, lines.as_bytes()) =>
-            {
-                Ok(trailer)
-            }
-            _ => Err(BodyFault::Signature),
+        match signature.is_some_and(|signature| chain.accepts_trailer(&signature, lines.as_bytes())) {
+            true => Ok(trailer),
+            false => Err(BodyFault::Signature),
         }
     }
 
@@ -145,13 +141,13 @@ impl ChunkDecoder {
 
     fn end_chunk(&mut self) -> Result<(), BodyFault> {
         let ended = std::mem::replace(&mut self.state, State::DataEnd { line_feed: false });
-        let (State::Data { signature, sha256, .. }, Some(signed)) = (ended, &mut self.signed) else {
+        let (State::Data { signature, sha256, .. }, Some(chain)) = (ended, &mut self.signed) else {
             return Ok(());
         };
         let hash = sha256.finish().as_ref().try_into().expect("SHA-256 gives 32 bytes");
-        match signed.chunk_chain() {
-            Some(chain) if chain.accepts_chunk(&signature, &hash) => Ok(()),
-            _ => Err(BodyFault::Signature),
+        match chain.accepts_chunk(&signature, &hash) {
+            true => Ok(()),
+            false => Err(BodyFault::Signature),
         }
     }
 

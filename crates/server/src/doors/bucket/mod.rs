@@ -78,6 +78,12 @@ struct Call {
     operation: Mutex<Option<String>>,
 }
 
+impl Call {
+    fn account(&self) -> &str {
+        self.caller.account().as_str()
+    }
+}
+
 impl BucketDoor {
     /// `policy` is asked about every request to a bucket that has a policy. `host_suffixes` are names
     /// below which buckets are hosts: `localhost` and `s3.example.com`, as in `logs.localhost`.
@@ -132,20 +138,20 @@ impl BucketDoor {
             .verifier
             .authenticate(&parts, Payload::Deferred, &Expect::S3, &*shared.keys, now)
             .map_err(auth_error)?;
-        record.add_caller(verified.caller(), verified.scope());
+        record.add_caller(&verified.caller, &verified.scope);
         let address = address?;
         if is_form(&parts) {
             return Err(s3_error!(NotImplemented, "Uploads by HTML form are not implemented."));
         }
         let received = Arc::new(Mutex::new(Received::default()));
         let call = Arc::new(Call {
-            caller: verified.caller().clone(),
+            caller: verified.caller,
             now,
-            region: verified.scope().region.clone(),
+            region: verified.scope.region,
             received: received.clone(),
             operation: Mutex::new(None),
         });
-        let check = BodyCheck::new(&parts.headers, verified)?;
+        let check = BodyCheck::new(&parts.headers, verified.body, verified.chunk_chain)?;
         let length = check.length();
         let checked = CheckedBody::new(incoming, check, received.clone());
         let body = match address.streams(&parts) {
