@@ -20,12 +20,12 @@ const NEVER_SIGNED: [&str; 15] = [
     "proxy-authorization",
     "te",
     "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",
     "user-agent",
     "x-amzn-trace-id",
-    "x-amz-user-agent",
 ];
 
 /// Whose key, for where, and when.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use event::AccountId;
 use http::request::Parts;
 use jiff::{SignedDuration, Timestamp};
 use subtle::ConstantTimeEq as _;
@@ -36,7 +37,7 @@ pub struct Expect<'a> {
 pub enum RegionRule<'a> {
     Exactly(&'a str),
     /// Any Region that looks like one: the scope's Region is the request's Region.
-    AnyWellFormed,
+    Any,
 }
 
 impl Expect<'static> {
@@ -56,10 +57,15 @@ impl Expect<'static> {
         ..Self::service(&["s3"], Dialect::S3)
     };
 
+    /// Nothing optional allowed, and no service: to be filled in with `..Expect::strict()`.
+    pub const fn strict() -> Self {
+        Self::service(&[], Dialect::Json)
+    }
+
     const fn service(services: &'static [&'static str], dialect: Dialect) -> Self {
         Self {
             services,
-            region: RegionRule::AnyWellFormed,
+            region: RegionRule::Any,
             dialect,
             allow_presigned: false,
             allow_unsigned_payload: false,
@@ -87,52 +93,22 @@ pub enum BodyDuty {
     Sha256([u8; 32]),
     /// The signature says nothing about the body.
     Unsigned,
-    /// `aws-chunked`: with `signed`, check each chunk with [`Verified::chunk_chain`].
+    /// `aws-chunked`: with `signed`, check each chunk with `Verified::chunk_chain`.
     Chunks { signed: bool, trailer: bool },
 }
 
 /// A request whose signature is right.
 #[derive(Debug)]
 pub struct Verified {
-    caller: Caller,
-    scope: Scope,
-    body: BodyDuty,
-    signature: [u8; 32],
-    usable_until: Timestamp,
-    chunk_chain: Option<ChunkChain>,
-}
-
-impl Verified {
-    pub fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
-    pub fn into_caller(self) -> Caller {
-        self.caller
-    }
-
-    pub fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    pub fn body(&self) -> BodyDuty {
-        self.body
-    }
-
+    pub caller: Caller,
+    pub scope: Scope,
+    pub body: BodyDuty,
     /// The signature itself, for [`super::ReplayGuard`].
-    pub fn signature(&self) -> &[u8; 32] {
-        &self.signature
-    }
-
-    /// The last instant at which this signature verifies.
-    pub fn usable_until(&self) -> Timestamp {
-        self.usable_until
-    }
-
+    pub signature: [u8; 32],
+    /// The last second in which this signature verifies.
+    pub usable_until: Timestamp,
     /// `Some` for `BodyDuty::Chunks { signed: true, .. }`.
-    pub fn chunk_chain(&mut self) -> Option<&mut ChunkChain> {
-        self.chunk_chain.as_mut()
-    }
+    pub chunk_chain: Option<ChunkChain>,
 }
 
 /// Verifies requests, and remembers the signing keys of the day.
@@ -231,12 +207,12 @@ fn check_scope(presented: &Presented, expect: &Expect<'_>) -> Result<(), Refusal
         RegionRule::Exactly(expected) if region != expected => {
             return Err(Refusal::WrongRegion { presented: region.clone(), expected: expected.into() });
         }
-        RegionRule::AnyWellFormed if !is_region_shaped(region) => {
+        RegionRule::Any if !is_region_shaped(region) => {
             return Err(Refusal::WrongScope(format!(
                 "Credential should be scoped to a valid region, not '{region}'."
             )));
         }
-        RegionRule::Exactly(_) | RegionRule::AnyWellFormed => {}
+        RegionRule::Exactly(_) | RegionRule::Any => {}
     }
     if !expect.services.contains(&service.as_str()) {
         return Err(Refusal::WrongScope(format!(
@@ -399,6 +375,6 @@ fn check_session_token(presented: &Presented, key: &Key, now: Timestamp) -> Resu
 }
 
 /// A caller for an ingest token: made here, beside the only other maker.
-pub(super) fn caller_of_token(account: String, name: String) -> Caller {
+pub(super) fn caller_of_token(account: AccountId, name: String) -> Caller {
     Caller { account, access_key_id: None, identity: Identity::IngestToken { name }, session_expires: None }
 }
