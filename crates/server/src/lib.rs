@@ -1,2 +1,5 @@
 //! server
 pub mod access;
+pub mod doors {
+    pub mod bucket;
+}
