@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import threading
@@ -203,8 +204,7 @@ def test_an_account_touches_only_its_own_buckets(s3, endpoint, bucket):
     upload = other.create_multipart_upload(Bucket=own, Key="stolen")["UploadId"]
     refused("AccessDenied", other.upload_part_copy, Bucket=own, Key="stolen", UploadId=upload,
             PartNumber=1, CopySource=source)
-    refused("AccessDenied", s3.head_bucket if False else s3.get_bucket_acl, Bucket=bucket,
-            ExpectedBucketOwner="222222222222")
+    refused("AccessDenied", s3.get_bucket_acl, Bucket=bucket, ExpectedBucketOwner="222222222222")
     assert get(s3, bucket, "k") == b"mine"
 
 
@@ -425,7 +425,11 @@ def test_content_md5_is_compared(s3, bucket):
 # Authentication
 
 
-def test_virtual_hosts(endpoint, s3, bucket):
+def test_virtual_hosts(endpoint, s3, bucket, monkeypatch):
+    # Not every resolver knows names below localhost.
+    resolve = socket.getaddrinfo
+    to_loopback = lambda host, *more: resolve("127.0.0.1" if "localhost" in str(host) else host, *more)
+    monkeypatch.setattr(socket, "getaddrinfo", to_loopback)
     port = urllib.parse.urlparse(endpoint).port
     virtual = make_client(f"http://localhost:{port}", s3={"addressing_style": "virtual"})
     virtual.put_object(Bucket=bucket, Key="a//../b", Body=b"virtual")
@@ -443,8 +447,12 @@ def fetch(method, url, body=None, headers=None):
     return answer.status, answer.read().decode()
 
 
-def test_presigned_urls(s3, bucket):
-    client = s3
+def test_presigned_urls(endpoint, s3, bucket):
+    # boto3 still presigns with version 2 by default for us-east-1.
+    old = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"})
+    status, body = fetch("GET", old)
+    assert status == 400 and "<Code>InvalidRequest</Code>" in body and "AWS4-HMAC-SHA256" in body
+    client = make_client(endpoint, signature_version="s3v4")
     put = client.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "a b"}, ExpiresIn=60)
     assert fetch("PUT", put, b"presigned")[0] == 200
     url = client.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "a b"}, ExpiresIn=60)
@@ -468,7 +476,7 @@ def sign(endpoint):
         pytest.skip("needs the keys of bucket_only")
 
     def make(method, url, payload_hash, headers=None, key=ONE, secret=None, region="us-east-1",
-             service="s3", seconds_off=0, monkeypatch=None):
+             service="s3", seconds_off=0):
         credentials = botocore.credentials.Credentials(key, secret or f"secret-of-{key}")
         signer = botocore.auth.S3SigV4Auth(credentials, service, region)
         request = botocore.awsrequest.AWSRequest(method, url, headers=dict(headers or {}), data=b"")
@@ -512,7 +520,7 @@ def test_wrong_credentials_are_named(endpoint, s3, bucket, sign):
     tampered["Authorization"] = tampered["Authorization"][:-1] + ("0" if last != "0" else "1")
     check("SignatureDoesNotMatch", tampered)
     old = "AWS AKIAEXAMPLEONE000000:" + base64.b64encode(b"0" * 20).decode()
-    assert fetch("GET", url, headers={"Authorization": old, "Date": "x"})[0] in (400, 403)
+    check("InvalidRequest", {"Authorization": old, "Date": "x"})
 
 
 def test_a_body_that_is_not_the_signed_one_is_never_seen(endpoint, s3, bucket, sign):

@@ -57,7 +57,8 @@ impl Address {
             .unwrap_or("")
             .split('&')
             .filter(|piece| {
-                let name = percent_decode_str(piece.split('=').next().unwrap_or("")).collect::<Vec<_>>();
+                let name =
+                    percent_decode_str(piece.split('=').next().unwrap_or("")).collect::<Vec<_>>();
                 !name.to_ascii_lowercase().starts_with(b"x-amz-")
             })
             .collect();

@@ -16,8 +16,8 @@ use s3s::{S3Error, S3Result, s3_error};
 
 use crate::access::{Caller, Identity};
 
-use super::operations::store_error;
 use super::Call;
+use super::operations::store_error;
 
 /// Decides a question about a bucket that has a policy: `true` lets the request go on.
 pub type Policy = Arc<dyn Fn(&PolicyQuestion<'_>) -> bool + Send + Sync>;
@@ -125,7 +125,11 @@ impl S3Access for Admission {
 fn action(operation: &str) -> &'static str {
     match operation {
         "GetObject" | "HeadObject" => "s3:GetObject",
-        "PutObject" | "CopyObject" | "CreateMultipartUpload" | "UploadPart" | "UploadPartCopy"
+        "PutObject"
+        | "CopyObject"
+        | "CreateMultipartUpload"
+        | "UploadPart"
+        | "UploadPartCopy"
         | "CompleteMultipartUpload" => "s3:PutObject",
         "DeleteObject" | "DeleteObjects" => "s3:DeleteObject",
         "AbortMultipartUpload" => "s3:AbortMultipartUpload",

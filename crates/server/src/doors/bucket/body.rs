@@ -72,7 +72,8 @@ impl From<&BodyFault> for S3Error {
                 "You did not provide the number of bytes specified by the Content-Length HTTP header"
             ),
             BodyFault::Sha256 => {
-                let mut error = S3Error::new(s3s::S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into()));
+                let mut error =
+                    S3Error::new(s3s::S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into()));
                 error.set_message(
                     "The provided 'x-amz-content-sha256' header does not match what was computed.",
                 );
@@ -158,7 +159,8 @@ impl BodyCheck {
         }
         if let Some(value) = headers.get("content-md5") {
             let hash = BASE64_STANDARD.decode(value).ok().and_then(|hash| hash.try_into().ok());
-            let hash = hash.ok_or_else(|| S3Error::from(&BodyFault::InvalidChecksum("Content-MD5")))?;
+            let hash =
+                hash.ok_or_else(|| S3Error::from(&BodyFault::InvalidChecksum("Content-MD5")))?;
             check.content_md5 = Some((hash, Md5::new()));
         }
         let announced: Vec<&str> =
@@ -257,10 +259,10 @@ impl BodyCheck {
                 return Err(BodyFault::Digest(name));
             }
         }
-        let checksum = self.sent.pop().map(|(at, value)| bucket::Checksum {
-            algorithm: CHECKSUMS[at].1.to_owned(),
-            value,
-        });
+        let checksum = self
+            .sent
+            .pop()
+            .map(|(at, value)| bucket::Checksum { algorithm: CHECKSUMS[at].1.to_owned(), value });
         Ok(Received { bytes: self.bytes, checksum })
     }
 }

@@ -65,9 +65,7 @@ pub(super) async fn create(cx: Context, input: CreateBucketInput) -> S3Result<Cr
     let made = cx
         .blocking(move |store, call| {
             match store.create_bucket(&name, call.account(), &region, call.now) {
-                Err(StoreError::BucketExists { owner, .. }) if owner == call.account() => {
-                    Ok(None)
-                }
+                Err(StoreError::BucketExists { owner, .. }) if owner == call.account() => Ok(None),
                 other => other.map(Some),
             }
         })
@@ -97,8 +95,7 @@ pub(super) async fn location(
 ) -> S3Result<GetBucketLocationOutput> {
     let region = cx.store.bucket(&input.bucket).map_err(store_error)?.region;
     // AWS: "Buckets in Region us-east-1 have a LocationConstraint of null".
-    let location_constraint =
-        (region != US_EAST_1).then(|| BucketLocationConstraint::from(region));
+    let location_constraint = (region != US_EAST_1).then(|| BucketLocationConstraint::from(region));
     Ok(GetBucketLocationOutput { location_constraint })
 }
 

@@ -32,9 +32,15 @@ pub(super) struct ChunkDecoder {
 
 enum State {
     Head,
-    Data { left: u64, signature: String, sha256: Box<Context> },
+    Data {
+        left: u64,
+        signature: String,
+        sha256: Box<Context>,
+    },
     /// The CRLF behind the data.
-    DataEnd { line_feed: bool },
+    DataEnd {
+        line_feed: bool,
+    },
     Trailer,
     End,
 }
@@ -112,8 +118,10 @@ impl ChunkDecoder {
         let (Some(chain), true) = (&mut self.signed, self.trailer_allowed) else {
             return Ok(trailer);
         };
-        let lines: String = trailer.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-        match signature.is_some_and(|signature| chain.accepts_trailer(&signature, lines.as_bytes())) {
+        let lines: String =
+            trailer.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        match signature.is_some_and(|signature| chain.accepts_trailer(&signature, lines.as_bytes()))
+        {
             true => Ok(trailer),
             false => Err(BodyFault::Signature),
         }

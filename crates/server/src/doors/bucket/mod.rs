@@ -42,8 +42,8 @@ use s3s::{Body, S3Error, s3_error};
 use crate::access::{AuthError, Caller, Expect, KeyRing, Payload, Verifier};
 
 use address::Address;
-pub use admission::{Policy, PolicyQuestion};
 use admission::{Admission, NoSecrets};
+pub use admission::{Policy, PolicyQuestion};
 use body::{BodyCheck, CheckedBody, Received};
 use operations::Operations;
 pub use record::BucketCall;
@@ -134,10 +134,17 @@ impl BucketDoor {
         record: &mut BucketCall,
     ) -> Result<Response<Body>, S3Error> {
         let shared = &self.shared;
+        if is_version_2(&parts) {
+            // AWS: the answer of every Region opened since 2014.
+            return Err(s3_error!(
+                InvalidRequest,
+                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+            ));
+        }
         let verified = shared
             .verifier
             .authenticate(&parts, Payload::Deferred, &Expect::S3, &*shared.keys, now)
-            .map_err(auth_error)?;
+            .map_err(|refused| auth_error(refused, record.authentication_method))?;
         record.add_caller(&verified.caller, &verified.scope);
         let address = address?;
         if is_form(&parts) {
@@ -180,6 +187,13 @@ impl BucketDoor {
     }
 }
 
+/// Signature version 2: `Authorization: AWS key:signature`, or `?AWSAccessKeyId=…&Signature=…`.
+fn is_version_2(parts: &http::request::Parts) -> bool {
+    let header = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    header.is_some_and(|value| value.starts_with(b"AWS "))
+        || address::query(parts).any(|(name, _)| name == "AWSAccessKeyId")
+}
+
 /// Browser forms are authorized by a policy inside the body, which this door does not check.
 fn is_form(parts: &http::request::Parts) -> bool {
     let content_type = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -210,8 +224,15 @@ fn set_content_length(headers: &mut http::HeaderMap, length: Option<u64>) {
     }
 }
 
-fn auth_error(refused: AuthError) -> S3Error {
-    let mut error = S3Error::new(s3s::S3ErrorCode::Custom(refused.code.into()));
+fn auth_error(refused: AuthError, authentication_method: Option<&str>) -> S3Error {
+    let code = match (refused.code, authentication_method) {
+        // One fault, two codes: S3 says where the credentials stood.
+        ("AuthorizationHeaderMalformed", Some("QueryString")) => {
+            "AuthorizationQueryParametersError"
+        }
+        (code, _) => code,
+    };
+    let mut error = S3Error::new(s3s::S3ErrorCode::Custom(code.into()));
     error.set_status_code(refused.status);
     error.set_message(refused.message);
     error

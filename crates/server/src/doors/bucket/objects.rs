@@ -56,8 +56,7 @@ pub(super) async fn put(cx: Context, input: PutObjectInput) -> S3Result<PutObjec
     let writing = cx.blocking(move |store, _| store.put(&bucket, &key)).await?;
     let writing = receive(input.body, writing).await?;
     headers.checksum = verified_checksum(&cx);
-    let facts =
-        cx.blocking(move |_, call| writing.commit(headers, &condition, call.now)).await?;
+    let facts = cx.blocking(move |_, call| writing.commit(headers, &condition, call.now)).await?;
     let sums = Sums::of(facts.headers.checksum.as_ref());
     Ok(PutObjectOutput {
         checksum_crc32: sums.crc32,
@@ -167,7 +166,8 @@ fn stream_of(reader: ObjectReader, start: u64, end: u64) -> StreamingBlob {
             block.truncate(read);
             Ok::<_, io::Error>((Bytes::from(block), reader))
         };
-        let (block, reader) = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+        let (block, reader) =
+            tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
         if block.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -255,8 +255,9 @@ pub(super) async fn delete_many(
             },
         };
         match outcome {
-            Ok(()) => deleted
-                .push(DeletedObject { key: Some(object.key), ..DeletedObject::default() }),
+            Ok(()) => {
+                deleted.push(DeletedObject { key: Some(object.key), ..DeletedObject::default() })
+            }
             Err(error) => errors.push(s3s::dto::Error {
                 code: Some(error.code().as_str().to_owned()),
                 message: error.message().map(str::to_owned),
@@ -452,16 +453,20 @@ struct Part {
 }
 
 impl Part {
-    fn asked(facts: &ObjectFacts, range: Option<Range>, part_number: Option<i32>) -> S3Result<Self> {
+    fn asked(
+        facts: &ObjectFacts,
+        range: Option<Range>,
+        part_number: Option<i32>,
+    ) -> S3Result<Self> {
         // Objects do not remember their parts, so only a part that is the whole can be given.
         let in_parts = facts.etag.contains('-');
         not_implemented(part_number.is_some_and(|n| n != 1 || in_parts), "Reading by part number")?;
         let Some(range) = range else {
             return Ok(Self { start: 0, end: facts.size, content_range: None });
         };
-        let part = range.check(facts.size).map_err(|_| {
-            s3_error!(InvalidRange, "The requested range is not satisfiable")
-        })?;
+        let part = range
+            .check(facts.size)
+            .map_err(|_| s3_error!(InvalidRange, "The requested range is not satisfiable"))?;
         let last = part.end.saturating_sub(1);
         let content_range = Some(format!("bytes {}-{last}/{}", part.start, facts.size));
         Ok(Self { start: part.start, end: part.end, content_range })

@@ -99,7 +99,8 @@ impl BucketCall {
             self.resources.push((format!("arn:aws:s3:::{bucket}"), "AWS::S3::Bucket"));
             if let Some(key) = &address.key {
                 parameters.insert("key".to_owned(), Value::from(key.as_str()));
-                self.resources.insert(0, (format!("arn:aws:s3:::{bucket}/{key}"), "AWS::S3::Object"));
+                self.resources
+                    .insert(0, (format!("arn:aws:s3:::{bucket}/{key}"), "AWS::S3::Object"));
             }
         }
     }
@@ -140,13 +141,15 @@ impl BucketCall {
             response.headers_mut().remove(header::CONTENT_TYPE);
         }
         let length = response.headers().get(header::CONTENT_LENGTH);
-        let declared = length.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+        let declared =
+            length.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
         let known = response.body().bytes().map(|bytes| bytes.len() as u64);
         self.bytes_out = known.or(declared).unwrap_or(0);
         for (name, value) in
             [("x-amz-request-id", &self.request_id), ("x-amz-id-2", &self.extended_request_id)]
         {
-            let value = HeaderValue::try_from(value).expect("hexadecimal and base64 are header text");
+            let value =
+                HeaderValue::try_from(value).expect("hexadecimal and base64 are header text");
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
@@ -193,7 +196,8 @@ fn event_name(operation: &str) -> &str {
 
 /// Source: S3 user guide, "Amazon S3 CloudTrail events": object-level actions are data events.
 fn is_data_event(operation: &str) -> bool {
-    let object_level = ["Object", "Objects", "ObjectsV2", "Upload", "Uploads", "Part", "Parts", "PartCopy"];
+    let object_level =
+        ["Object", "Objects", "ObjectsV2", "Upload", "Uploads", "Part", "Parts", "PartCopy"];
     object_level.iter().any(|ending| operation.ends_with(ending))
 }
 
@@ -201,7 +205,8 @@ fn authentication_method(parts: &Parts) -> Option<&'static str> {
     if parts.headers.contains_key(header::AUTHORIZATION) {
         return Some("AuthHeader");
     }
-    let presigned = query(parts).any(|(name, _)| decoded(name).eq_ignore_ascii_case("X-Amz-Signature"));
+    let presigned =
+        query(parts).any(|(name, _)| decoded(name).eq_ignore_ascii_case("X-Amz-Signature"));
     presigned.then_some("QueryString")
 }
 
@@ -223,7 +228,15 @@ fn element(xml: &str, name: &str) -> Option<String> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
     let mut plain = text.to_owned();
-    for (entity, character) in [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&#34;", "\""), ("&amp;", "&")] {
+    for (entity, character) in [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&apos;", "'"),
+        ("&#39;", "'"),
+        ("&#34;", "\""),
+        ("&amp;", "&"),
+    ] {
         plain = plain.replace(entity, character);
     }
     Some(plain)

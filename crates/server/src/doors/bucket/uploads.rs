@@ -66,8 +66,7 @@ pub(super) async fn put_part(cx: Context, input: UploadPartInput) -> S3Result<Up
     let number = part_number(input.part_number)?;
     let (bucket, key, id) = (input.bucket, input.key, input.upload_id);
     let at = (bucket.clone(), key.clone(), id.clone());
-    let writing =
-        cx.blocking(move |store, _| store.put_part(&at.0, &at.1, &at.2, number)).await?;
+    let writing = cx.blocking(move |store, _| store.put_part(&at.0, &at.1, &at.2, number)).await?;
     let writing = receive(input.body, writing).await?;
     let checksum = verified_checksum(&cx);
     let part = cx
@@ -115,7 +114,10 @@ pub(super) async fn copy_part(
         })?,
     };
     if range.end - range.start > PUT_BYTES_MAX {
-        return Err(s3_error!(EntityTooLarge, "Your proposed upload exceeds the maximum allowed size"));
+        return Err(s3_error!(
+            EntityTooLarge,
+            "Your proposed upload exceeds the maximum allowed size"
+        ));
     }
     let (bucket, key, id) = (input.bucket, input.key, input.upload_id);
     let part = cx
@@ -361,10 +363,8 @@ pub(super) async fn abort(
     cx: Context,
     input: AbortMultipartUploadInput,
 ) -> S3Result<AbortMultipartUploadOutput> {
-    cx.blocking(move |store, _| {
-        store.abort_upload(&input.bucket, &input.key, &input.upload_id)
-    })
-    .await?;
+    cx.blocking(move |store, _| store.abort_upload(&input.bucket, &input.key, &input.upload_id))
+        .await?;
     Ok(AbortMultipartUploadOutput::default())
 }
 
