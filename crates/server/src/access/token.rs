@@ -49,11 +49,6 @@ pub fn hash(text: &str) -> [u8; 32] {
     sha256(text.as_bytes())
 }
 
-/// The hash under which a token is kept.
-pub fn sha256_of(token: &Secret) -> [u8; 32] {
-    sha256(token.reveal().as_bytes())
-}
-
 /// Whether the request carries a bearer token, so that the door knows which way to authenticate.
 pub fn is_presented(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
