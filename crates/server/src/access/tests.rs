@@ -119,7 +119,7 @@ fn seconds(count: i64) -> SignedDuration {
 fn a_signature_is_good_for_fifteen_minutes_either_way_and_not_a_second_more() {
     for off in [-900, -1, 0, 1, 900] {
         let verified = Try { signed_at: now() + seconds(off), ..Try::default() }.judge().unwrap();
-        assert_eq!(verified.usable_until(), now() + seconds(off + 900));
+        assert_eq!(verified.usable_until, now() + seconds(off + 900));
     }
     Try { signed_at: now() - seconds(901), ..Try::default() }.refused(
         "InvalidSignatureException",
@@ -327,15 +327,15 @@ fn the_body_must_be_the_signed_one() {
     let wrong = Try { payload: Some(other), ..Try::s3() };
     wrong.refused("XAmzContentSHA256Mismatch", "does not match what was computed");
     let hashed = Try { payload: Some(Payload::Sha256(sha256(b"{}"))), ..Try::default() };
-    assert_eq!(hashed.judge().unwrap().body(), BodyDuty::Checked);
+    assert_eq!(hashed.judge().unwrap().body, BodyDuty::Checked);
     let deferred = Try { payload: Some(Payload::Deferred), ..Try::s3() };
-    assert_eq!(deferred.judge().unwrap().body(), BodyDuty::Sha256(sha256(b"{}")));
+    assert_eq!(deferred.judge().unwrap().body, BodyDuty::Sha256(sha256(b"{}")));
     let deferred = Try { payload: Some(Payload::Deferred), ..Try::default() };
     deferred.refused("IncompleteSignatureException", "x-amz-content-sha256");
 
     let unsigned = Some("UNSIGNED-PAYLOAD");
     assert_eq!(
-        Try { signed_payload: unsigned, ..Try::s3() }.judge().unwrap().body(),
+        Try { signed_payload: unsigned, ..Try::s3() }.judge().unwrap().body,
         BodyDuty::Unsigned
     );
     for declared in ["UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "E3B0", ""] {
@@ -352,8 +352,8 @@ fn the_body_must_be_the_signed_one() {
         let one =
             Try { signed_payload: Some(declared), payload: Some(Payload::Deferred), ..Try::s3() };
         let verified = one.judge().unwrap();
-        assert_eq!(verified.body(), BodyDuty::Chunks { signed, trailer });
-        assert_eq!(verified.into_parts().1.is_some(), signed);
+        assert_eq!(verified.body, BodyDuty::Chunks { signed, trailer });
+        assert_eq!(verified.chunk_chain.is_some(), signed);
         let strict = Expect { allow_streaming: false, ..Expect::S3 };
         Try { expect: strict, ..one }.refused("InvalidArgument", "must be");
     }
@@ -400,8 +400,8 @@ fn presigned(expires: &str, extra: &str) -> Parts {
 fn a_presigned_request_lasts_as_long_as_it_says_and_at_most_a_week() {
     let at = |second| Try { judged_at: now() + seconds(second), ..Try::s3() };
     let verified = at(0).judge_parts(&presigned("60", "")).unwrap();
-    assert_eq!(verified.body(), BodyDuty::Unsigned);
-    assert_eq!(verified.usable_until(), now() + seconds(60));
+    assert_eq!(verified.body, BodyDuty::Unsigned);
+    assert_eq!(verified.usable_until, now() + seconds(60));
     assert!(at(60).judge_parts(&presigned("60", "")).is_ok());
     check_error(at(61).judge_parts(&presigned("60", "")), "AccessDenied", "Request has expired");
     assert!(at(604_800).judge_parts(&presigned("604800", "")).is_ok());

@@ -95,19 +95,22 @@ pub enum BodyDuty {
     Sha256([u8; 32]),
     /// The signature says nothing about the body.
     Unsigned,
-    /// `aws-chunked`: with `signed`, check each chunk with [`Verified::chunk_chain`].
+    /// `aws-chunked`: with `signed`, check each chunk with `Verified::chunk_chain`.
     Chunks { signed: bool, trailer: bool },
 }
 
 /// A request whose signature is right.
 #[derive(Debug)]
 pub struct Verified {
-    caller: Caller,
-    scope: Scope,
-    body: BodyDuty,
-    signature: [u8; 32],
-    usable_until: Timestamp,
-    chunk_chain: Option<ChunkChain>,
+    pub caller: Caller,
+    pub scope: Scope,
+    pub body: BodyDuty,
+    /// The signature itself, for [`super::ReplayGuard`].
+    pub signature: [u8; 32],
+    /// The last second in which this signature verifies.
+    pub usable_until: Timestamp,
+    /// `Some` for `BodyDuty::Chunks { signed: true, .. }`.
+    pub chunk_chain: Option<ChunkChain>,
 }
 
 impl Verified {
@@ -121,30 +124,6 @@ impl Verified {
 
     pub fn scope(&self) -> &Scope {
         &self.scope
-    }
-
-    pub fn body(&self) -> BodyDuty {
-        self.body
-    }
-
-    /// The signature itself, for [`super::ReplayGuard`].
-    pub fn signature(&self) -> &[u8; 32] {
-        &self.signature
-    }
-
-    /// The last second in which this signature verifies.
-    pub fn usable_until(&self) -> Timestamp {
-        self.usable_until
-    }
-
-    /// `Some` for `BodyDuty::Chunks { signed: true, .. }`.
-    pub fn chunk_chain(&mut self) -> Option<&mut ChunkChain> {
-        self.chunk_chain.as_mut()
-    }
-
-    /// Caller and chunk signatures apart, for a body that is read after the caller is known.
-    pub fn into_parts(self) -> (Caller, Option<ChunkChain>) {
-        (self.caller, self.chunk_chain)
     }
 }
 
