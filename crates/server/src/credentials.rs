@@ -19,6 +19,7 @@ use event::AccountId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::access::token::{IssuedToken, TokenRing};
 use crate::access::{Identity, Key, KeyRing, Secret, token};
 use crate::chance::{self, Chance};
 use crate::settings::Settings;
@@ -120,17 +121,20 @@ pub async fn open(
         }
         Err(source) => return Err(CredentialsError::File { step: "read", path, source }),
     };
-    let sha256 = token::hash(credentials.ingest_token.reveal());
+    let sha256 = token::sha256_of(credentials.ingest_token.reveal());
     catalog
         .put_ingest_token(
             &IngestToken { sha256, name: TOKEN_NAME.to_owned(), account: account.to_string() },
             now.as_millisecond(),
         )
         .await?;
-    let mut tokens = token::Tokens::default();
+    let mut tokens = HashMap::new();
     for known in catalog.ingest_tokens().await? {
         let Ok(account) = AccountId::parse(&known.account) else { continue };
-        tokens.insert(known.sha256, account, known.name);
+        tokens.insert(
+            known.sha256,
+            IssuedToken { sha256: known.sha256, account, name: known.name, active: true, expires: None },
+        );
     }
     let keys = Keys::new(&credentials, &account, tokens, chance);
     Ok((credentials, keys))
@@ -160,7 +164,7 @@ fn make(chance: &dyn Chance) -> Credentials {
         // 30 bytes make 40 characters of base64, as AWS's secrets have.
         secret_access_key: Secret::new(base64::engine::general_purpose::STANDARD.encode(secret)),
         user_id: format!("AIDA{}", chance::base32(chance, 17)),
-        ingest_token: token::generate(&token_bytes),
+        ingest_token: token::generate(&token_bytes).0,
     }
 }
 
@@ -207,7 +211,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Credentials, CredentialsError> {
 #[derive(Debug)]
 pub struct Keys {
     by_id: HashMap<String, Key>,
-    pub tokens: token::Tokens,
+    tokens: HashMap<[u8; 32], IssuedToken>,
     delivery_key_id: String,
 }
 
@@ -215,7 +219,7 @@ impl Keys {
     fn new(
         credentials: &Credentials,
         account: &AccountId,
-        tokens: token::Tokens,
+        tokens: HashMap<[u8; 32], IssuedToken>,
         chance: &dyn Chance,
     ) -> Keys {
         let mut by_id = HashMap::new();
@@ -259,5 +263,11 @@ impl Keys {
 impl KeyRing for Keys {
     fn find(&self, access_key_id: &str) -> Option<Key> {
         self.by_id.get(access_key_id).cloned()
+    }
+}
+
+impl TokenRing for Keys {
+    fn find(&self, sha256: &[u8; 32]) -> Option<IssuedToken> {
+        self.tokens.get(sha256).cloned()
     }
 }

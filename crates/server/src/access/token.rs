@@ -37,6 +37,11 @@ pub fn generate(random: &[u8; 32]) -> (Secret, [u8; 32]) {
     (Secret::new(text), hash)
 }
 
+/// The hash under which a token with this text is kept.
+pub fn sha256_of(text: &str) -> [u8; 32] {
+    sha256(text.as_bytes())
+}
+
 /// Whether the request carries a bearer token, so that the door knows which way to authenticate.
 pub fn is_presented(request: &Parts) -> bool {
     let mut values = request.headers.get_all(http::header::AUTHORIZATION).iter();

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use journal::AppendError;
 use serde_json::json;
 
-use crate::access::{Caller, Expect, Payload, token};
+use crate::access::{Caller, Dialect, Expect, Payload, token};
 use crate::http::{Body, BodyError, answer, collect, text};
 use crate::intake::{self, Encoding, IntakeError};
 use crate::node::Node;
@@ -81,8 +81,8 @@ async fn take(node: &Node, request: Request<Incoming>) -> Result<Response<Body>,
 
 fn authenticate(node: &Node, parts: &http::request::Parts, body: &[u8]) -> Result<Caller, Refused> {
     let now = node.clock.now();
-    if token::is_presented(&parts.headers) {
-        return token::authenticate(&parts.headers, &node.keys.tokens)
+    if token::is_presented(parts) {
+        return token::authenticate(parts, node.keys.as_ref(), Dialect::RestJson, now)
             .map_err(|e| (e.status, e.code, e.message));
     }
     node.verifier
