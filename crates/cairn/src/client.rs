@@ -27,7 +27,10 @@ pub struct Client {
 impl Client {
     /// With a data folder: the node it belongs to. Without: the AWS variables and profile.
     pub fn new(data: Option<&Path>) -> Result<Client> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().context("prepare HTTP")?;
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .build()
+            .context("prepare HTTP")?;
         if let Some(data) = data {
             let node = read_node_file(data)?.with_context(|| {
                 format!("no server has been started on {}; start one, or name another folder with --data", data.display())
@@ -43,20 +46,25 @@ impl Client {
             });
         }
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let (access_key_id, secret, session_token) =
-            match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
-                (Some(id), Some(secret)) => (id, Secret::new(secret), variable("AWS_SESSION_TOKEN")),
-                _ => {
-                    let home = variable("HOME").map(|home| PathBuf::from(home).join(".aws/credentials"));
-                    let path = variable("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from).or(home);
-                    let path = path.context("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give --data")?;
-                    let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
-                    let (id, secret) = read_profile(&path, &profile)?;
-                    (id, secret, None)
-                }
-            };
+        let (access_key_id, secret, session_token) = match (
+            variable("AWS_ACCESS_KEY_ID"),
+            variable("AWS_SECRET_ACCESS_KEY"),
+        ) {
+            (Some(id), Some(secret)) => (id, Secret::new(secret), variable("AWS_SESSION_TOKEN")),
+            _ => {
+                let home =
+                    variable("HOME").map(|home| PathBuf::from(home).join(".aws/credentials"));
+                let path = variable("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from).or(home);
+                let path = path.context("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give --data")?;
+                let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
+                let (id, secret) = read_profile(&path, &profile)?;
+                (id, secret, None)
+            }
+        };
         Ok(Client {
-            region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).unwrap_or_else(|| "us-east-1".to_owned()),
+            region: variable("AWS_REGION")
+                .or_else(|| variable("AWS_DEFAULT_REGION"))
+                .unwrap_or_else(|| "us-east-1".to_owned()),
             access_key_id,
             secret,
             session_token,
@@ -99,11 +107,13 @@ impl Client {
         let answer = self.http.post(&url).headers(headers).body(body).send().await;
         let answer = answer.with_context(|| format!("call {operation} at {url}"))?;
         let status = answer.status();
-        let bytes = answer.bytes().await.with_context(|| format!("read the answer of {operation}"))?;
+        let bytes =
+            answer.bytes().await.with_context(|| format!("read the answer of {operation}"))?;
         let value: Value = serde_json::from_slice(&bytes)
             .with_context(|| format!("{operation} at {url} answered {status} and not JSON"))?;
         if !status.is_success() {
-            let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+            let text =
+                |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
             bail!("{operation} at {url}: {} ({})", text("message"), text("__type"));
         }
         Ok(value)
@@ -112,7 +122,8 @@ impl Client {
 
 /// Key and secret of a profile in a shared-credentials file.
 fn read_profile(path: &Path, profile: &str) -> Result<(String, Secret)> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read credentials {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("read credentials {}", path.display()))?;
     let mut inside = false;
     let mut values: HashMap<&str, &str> = HashMap::new();
     for line in text.lines().map(str::trim) {
@@ -123,7 +134,13 @@ fn read_profile(path: &Path, profile: &str) -> Result<(String, Secret)> {
         }
     }
     let value = |key: &str| {
-        values.get(key).copied().with_context(|| format!("{} has no {key} in profile [{profile}]", path.display()))
+        values
+            .get(key)
+            .copied()
+            .with_context(|| format!("{} has no {key} in profile [{profile}]", path.display()))
     };
-    Ok((value("aws_access_key_id")?.to_owned(), Secret::new(value("aws_secret_access_key")?.to_owned())))
+    Ok((
+        value("aws_access_key_id")?.to_owned(),
+        Secret::new(value("aws_secret_access_key")?.to_owned()),
+    ))
 }

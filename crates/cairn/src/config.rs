@@ -65,7 +65,8 @@ pub struct DestinationConfig {
 impl Config {
     pub fn read(path: Option<&Path>) -> Result<Config> {
         let Some(path) = path else { return Ok(Config::default()) };
-        let text = fs::read_to_string(path).with_context(|| format!("read configuration {}", path.display()))?;
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("read configuration {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))
     }
 
@@ -73,14 +74,19 @@ impl Config {
     pub fn resolved(self) -> Result<Settings> {
         let account = self.account.unwrap_or_else(|| "111111111111".to_owned());
         let region = self.region.unwrap_or_else(|| "us-east-1".to_owned());
-        let flush_interval = duration("flush_interval", self.flush_interval.as_deref().unwrap_or("5s"))?;
-        let digest_interval = duration("digest_interval", self.digest_interval.as_deref().unwrap_or("1h"))?;
+        let flush_interval =
+            duration("flush_interval", self.flush_interval.as_deref().unwrap_or("5s"))?;
+        let digest_interval =
+            duration("digest_interval", self.digest_interval.as_deref().unwrap_or("1h"))?;
         if digest_interval < Duration::from_secs(1) {
             bail!("digest_interval must be at least 1s: digests are named by the second");
         }
         let log_file_bytes_max = self.log_file_bytes_max.unwrap_or(16 << 20);
         if !(64 << 10..=delivery::log_file::PLAIN_BYTES_MAX).contains(&log_file_bytes_max) {
-            bail!("log_file_bytes_max must lie between 65536 and {}", delivery::log_file::PLAIN_BYTES_MAX);
+            bail!(
+                "log_file_bytes_max must lie between 65536 and {}",
+                delivery::log_file::PLAIN_BYTES_MAX
+            );
         }
         Ok(Settings {
             data: self.data.unwrap_or_else(|| PathBuf::from("./cairn-data")),
@@ -101,7 +107,9 @@ impl Config {
             },
             preflight_markers: self.preflight_markers.unwrap_or(true),
             trails_per_region_max: self.trails_per_region_max.unwrap_or(5),
-            bucket_host_suffixes: self.bucket_host_suffixes.unwrap_or_else(|| vec!["localhost".to_owned()]),
+            bucket_host_suffixes: self
+                .bucket_host_suffixes
+                .unwrap_or_else(|| vec!["localhost".to_owned()]),
             journal: journal::Options::default(),
         })
     }
@@ -115,10 +123,14 @@ impl DestinationConfig {
         let secret = match (self.secret_access_key, self.secret_access_key_file) {
             (Some(secret), None) => secret,
             (None, Some(path)) => fs::read_to_string(&path)
-                .with_context(|| format!("read destination.secret_access_key_file {}", path.display()))?
+                .with_context(|| {
+                    format!("read destination.secret_access_key_file {}", path.display())
+                })?
                 .trim()
                 .to_owned(),
-            _ => bail!("give either destination.secret_access_key or destination.secret_access_key_file"),
+            _ => bail!(
+                "give either destination.secret_access_key or destination.secret_access_key_file"
+            ),
         };
         Ok(ExternalStore {
             endpoint: self.endpoint.trim_end_matches('/').to_owned(),
@@ -136,14 +148,20 @@ fn intake_accounts(listed: Vec<String>) -> Result<IntakeAccounts> {
     }
     let mut accounts = BTreeSet::new();
     for account in listed {
-        accounts.insert(AccountId::parse(&account).with_context(|| format!("intake_accounts: {account:?}"))?);
+        accounts.insert(
+            AccountId::parse(&account).with_context(|| format!("intake_accounts: {account:?}"))?,
+        );
     }
     Ok(IntakeAccounts::Listed(accounts))
 }
 
 /// A number and a unit: `250ms`, `5s`, `15m`, `1h`, `2d`.
 pub fn duration(name: &str, text: &str) -> Result<Duration> {
-    let wrong = || format!("{name}: {text:?} is not a duration; write a number and a unit, such as 250ms, 5s, 15m or 1h");
+    let wrong = || {
+        format!(
+            "{name}: {text:?} is not a duration; write a number and a unit, such as 250ms, 5s, 15m or 1h"
+        )
+    };
     let split = text.find(|c: char| !c.is_ascii_digit()).with_context(wrong)?;
     let number: u64 = text[..split].parse().with_context(wrong)?;
     let unit_ms: u64 = match &text[split..] {
@@ -154,7 +172,10 @@ pub fn duration(name: &str, text: &str) -> Result<Duration> {
         "d" => 86_400_000,
         _ => bail!(wrong()),
     };
-    let ms = number.checked_mul(unit_ms).filter(|ms| *ms > 0 && *ms <= 366 * 86_400_000).with_context(wrong)?;
+    let ms = number
+        .checked_mul(unit_ms)
+        .filter(|ms| *ms > 0 && *ms <= 366 * 86_400_000)
+        .with_context(wrong)?;
     Ok(Duration::from_millis(ms))
 }
 

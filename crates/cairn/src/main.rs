@@ -12,7 +12,9 @@ use clap::{Parser, Subcommand};
 /// signed log files to S3 buckets, and proves that nothing was altered.
 #[derive(Debug, Parser)]
 #[command(name = "cairn", version, propagate_version = true)]
-#[command(after_help = "Start with `cairn serve`, then `eval \"$(cairn env)\"` in another shell and use the AWS CLI.")]
+#[command(
+    after_help = "Start with `cairn serve`, then `eval \"$(cairn env)\"` in another shell and use the AWS CLI."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -78,14 +78,15 @@ pub struct DigestKey {
 impl Catalog {
     /// Every chain, open or not.
     pub async fn chains(&self) -> Result<Vec<Chain>, CatalogError> {
-        let rows = sqlx::query("SELECT * FROM chains ORDER BY trail_arn, account, region").fetch_all(&self.pool).await?;
+        let rows = sqlx::query("SELECT * FROM chains ORDER BY trail_arn, account, region")
+            .fetch_all(&self.pool)
+            .await?;
         rows.iter()
             .map(|row| {
                 let previous: Option<&str> = row.try_get("previous")?;
-                let previous = previous
-                    .map(serde_json::from_str)
-                    .transpose()
-                    .map_err(|e| CatalogError::Damaged { table: "chains", detail: e.to_string() })?;
+                let previous = previous.map(serde_json::from_str).transpose().map_err(|e| {
+                    CatalogError::Damaged { table: "chains", detail: e.to_string() }
+                })?;
                 Ok(Chain {
                     key: ChainKey {
                         trail_arn: row.try_get("trail_arn")?,
@@ -118,7 +119,11 @@ impl Catalog {
     }
 
     /// Delivered files that no digest lists yet and that were delivered by `until_ms`, in ledger order.
-    pub async fn files_without_digest(&self, key: &ChainKey, until_ms: i64) -> Result<Vec<LogFileRow>, CatalogError> {
+    pub async fn files_without_digest(
+        &self,
+        key: &ChainKey,
+        until_ms: i64,
+    ) -> Result<Vec<LogFileRow>, CatalogError> {
         let rows = sqlx::query(
             "SELECT * FROM log_files
              WHERE trail_arn = ? AND account = ? AND region = ? AND digest_id IS NULL AND delivered_ms <= ? ORDER BY id",
@@ -198,16 +203,20 @@ impl Catalog {
 
     /// Digests not yet in their bucket, oldest first, at most `count_max`, none for the buckets
     /// `resting`.
-    pub async fn digests_to_put(&self, resting: &[String], count_max: u32) -> Result<Vec<SignedDigest>, CatalogError> {
+    pub async fn digests_to_put(
+        &self,
+        resting: &[String],
+        count_max: u32,
+    ) -> Result<Vec<SignedDigest>, CatalogError> {
         let resting = serde_json::to_string(resting).expect("a list of texts is always JSON");
         let rows = sqlx::query(
             "SELECT * FROM digests WHERE delivered_ms IS NULL
              AND bucket NOT IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?",
         )
-            .bind(resting)
-            .bind(count_max)
-            .fetch_all(&self.pool)
-            .await?;
+        .bind(resting)
+        .bind(count_max)
+        .fetch_all(&self.pool)
+        .await?;
         rows.iter()
             .map(|row| {
                 Ok(SignedDigest {
@@ -229,15 +238,21 @@ impl Catalog {
 
     /// How many digests of a trail are not in their bucket yet.
     pub async fn digests_waiting(&self, trail_arn: &str) -> Result<u64, CatalogError> {
-        let row = sqlx::query("SELECT count(*) AS n FROM digests WHERE delivered_ms IS NULL AND trail_arn = ?")
-            .bind(trail_arn)
-            .fetch_one(&self.pool)
-            .await?;
+        let row = sqlx::query(
+            "SELECT count(*) AS n FROM digests WHERE delivered_ms IS NULL AND trail_arn = ?",
+        )
+        .bind(trail_arn)
+        .fetch_one(&self.pool)
+        .await?;
         Ok(crate::from_sql(row.try_get("n")?))
     }
 
     /// The digest lies in its bucket: sets the trail's status too.
-    pub async fn digest_delivered(&self, digest: &SignedDigest, now_ms: i64) -> Result<(), CatalogError> {
+    pub async fn digest_delivered(
+        &self,
+        digest: &SignedDigest,
+        now_ms: i64,
+    ) -> Result<(), CatalogError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         // The bytes now lie in the bucket; the row stays as the ledger's memory of it.
         sqlx::query("UPDATE digests SET delivered_ms = ?, body_gz = x'' WHERE id = ?")
@@ -260,7 +275,10 @@ impl Catalog {
 
     /// Gives a digest up after its 30 days; later digests still link to it.
     pub async fn digest_abandoned(&self, id: i64) -> Result<(), CatalogError> {
-        sqlx::query("UPDATE digests SET delivered_ms = -1 WHERE id = ?").bind(id).execute(&self.pool).await?;
+        sqlx::query("UPDATE digests SET delivered_ms = -1 WHERE id = ?")
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
@@ -280,7 +298,12 @@ impl Catalog {
     }
 
     /// Keys of a Region whose validity touches the span, oldest first.
-    pub async fn digest_keys(&self, region: &str, from_ms: i64, until_ms: i64) -> Result<Vec<DigestKey>, CatalogError> {
+    pub async fn digest_keys(
+        &self,
+        region: &str,
+        from_ms: i64,
+        until_ms: i64,
+    ) -> Result<Vec<DigestKey>, CatalogError> {
         let rows = sqlx::query(
             "SELECT * FROM digest_keys WHERE region = ? AND valid_from_ms <= ? AND valid_until_ms >= ? ORDER BY valid_from_ms",
         )

@@ -130,14 +130,20 @@ impl Catalog {
 
     /// Files and events in the ledger, for metrics and tests.
     pub async fn ledger_totals(&self) -> Result<(u64, u64), CatalogError> {
-        let row = sqlx::query("SELECT count(*) AS files, coalesce(sum(events), 0) AS events FROM log_files")
-            .fetch_one(&self.pool)
-            .await?;
+        let row = sqlx::query(
+            "SELECT count(*) AS files, coalesce(sum(events), 0) AS events FROM log_files",
+        )
+        .fetch_one(&self.pool)
+        .await?;
         Ok((from_sql(row.try_get("files")?), from_sql(row.try_get("events")?)))
     }
 }
 
-async fn move_stream(tx: &mut sqlx::SqliteConnection, stream: &StreamKey, last_seq: u64) -> Result<(), CatalogError> {
+async fn move_stream(
+    tx: &mut sqlx::SqliteConnection,
+    stream: &StreamKey,
+    last_seq: u64,
+) -> Result<(), CatalogError> {
     sqlx::query(
         "INSERT INTO streams (trail_arn, account, region, folder, last_seq) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (trail_arn, account, region, folder) DO UPDATE SET last_seq = max(last_seq, ?5)",

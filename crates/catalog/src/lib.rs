@@ -22,8 +22,8 @@ mod trails;
 use std::path::Path;
 use std::str::FromStr;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 pub use chains::{Chain, ChainKey, DigestKey, NewDigest, PreviousDigest, SignedDigest};
 pub use ledger::{LogFileRow, NewLogFile, StreamKey};
@@ -40,7 +40,11 @@ pub struct Catalog {
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     #[error("open catalog {path}")]
-    Open { path: String, #[source] source: sqlx::Error },
+    Open {
+        path: String,
+        #[source]
+        source: sqlx::Error,
+    },
     #[error("bring catalog to the newest layout")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("catalog query")]
@@ -66,8 +70,11 @@ impl Catalog {
             .foreign_keys(true)
             .busy_timeout(std::time::Duration::from_secs(10));
         // One connection: SQLite has one writer anyway, and every call here is short.
-        let pool =
-            SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed)?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await
+            .map_err(failed)?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         Ok(Catalog { pool })
     }

@@ -17,16 +17,26 @@ impl Catalog {
             .bind(arn)
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(|row| Ok(Tag { key: row.try_get("key")?, value: row.try_get("value")? })).collect()
+        rows.iter()
+            .map(|row| Ok(Tag { key: row.try_get("key")?, value: row.try_get("value")? }))
+            .collect()
     }
 
     /// Adds tags or overwrites their values. False, and nothing changed, if more than `tags_max`
     /// would be on the resource.
-    pub async fn add_tags(&self, arn: &str, tags: &[Tag], tags_max: usize) -> Result<bool, CatalogError> {
+    pub async fn add_tags(
+        &self,
+        arn: &str,
+        tags: &[Tag],
+        tags_max: usize,
+    ) -> Result<bool, CatalogError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         insert_tags(&mut tx, arn, tags).await?;
-        let count: i64 =
-            sqlx::query("SELECT count(*) AS n FROM tags WHERE arn = ?").bind(arn).fetch_one(&mut *tx).await?.try_get("n")?;
+        let count: i64 = sqlx::query("SELECT count(*) AS n FROM tags WHERE arn = ?")
+            .bind(arn)
+            .fetch_one(&mut *tx)
+            .await?
+            .try_get("n")?;
         if count as usize > tags_max {
             return Ok(false);
         }
@@ -35,22 +45,32 @@ impl Catalog {
     }
 
     /// Removes tags by key, and only those whose value matches where a value is given.
-    pub async fn remove_tags(&self, arn: &str, tags: &[(String, Option<String>)]) -> Result<(), CatalogError> {
+    pub async fn remove_tags(
+        &self,
+        arn: &str,
+        tags: &[(String, Option<String>)],
+    ) -> Result<(), CatalogError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         for (key, value) in tags {
-            sqlx::query("DELETE FROM tags WHERE arn = ?1 AND key = ?2 AND (?3 IS NULL OR value = ?3)")
-                .bind(arn)
-                .bind(key)
-                .bind(value)
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query(
+                "DELETE FROM tags WHERE arn = ?1 AND key = ?2 AND (?3 IS NULL OR value = ?3)",
+            )
+            .bind(arn)
+            .bind(key)
+            .bind(value)
+            .execute(&mut *tx)
+            .await?;
         }
         tx.commit().await?;
         Ok(())
     }
 }
 
-pub(crate) async fn insert_tags(tx: &mut sqlx::SqliteConnection, arn: &str, tags: &[Tag]) -> Result<(), CatalogError> {
+pub(crate) async fn insert_tags(
+    tx: &mut sqlx::SqliteConnection,
+    arn: &str,
+    tags: &[Tag],
+) -> Result<(), CatalogError> {
     for tag in tags {
         sqlx::query(
             "INSERT INTO tags (arn, key, value, place)

@@ -13,28 +13,35 @@ pub struct IngestToken {
 
 impl Catalog {
     /// Stores a token's hash; a token of the same name and account is replaced.
-    pub async fn put_ingest_token(&self, token: &IngestToken, now_ms: i64) -> Result<(), CatalogError> {
+    pub async fn put_ingest_token(
+        &self,
+        token: &IngestToken,
+        now_ms: i64,
+    ) -> Result<(), CatalogError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::query("DELETE FROM ingest_tokens WHERE name = ? AND account = ?")
             .bind(&token.name)
             .bind(&token.account)
             .execute(&mut *tx)
             .await?;
-        sqlx::query("INSERT INTO ingest_tokens (sha256, name, account, created_ms) VALUES (?, ?, ?, ?)")
-            .bind(token.sha256.as_slice())
-            .bind(&token.name)
-            .bind(&token.account)
-            .bind(now_ms)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "INSERT INTO ingest_tokens (sha256, name, account, created_ms) VALUES (?, ?, ?, ?)",
+        )
+        .bind(token.sha256.as_slice())
+        .bind(&token.name)
+        .bind(&token.account)
+        .bind(now_ms)
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(())
     }
 
     pub async fn ingest_tokens(&self) -> Result<Vec<IngestToken>, CatalogError> {
-        let rows = sqlx::query("SELECT sha256, name, account FROM ingest_tokens ORDER BY created_ms")
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query("SELECT sha256, name, account FROM ingest_tokens ORDER BY created_ms")
+                .fetch_all(&self.pool)
+                .await?;
         let mut tokens = Vec::with_capacity(rows.len());
         for row in rows {
             let hash: Vec<u8> = row.try_get("sha256")?;
@@ -42,7 +49,11 @@ impl Catalog {
                 table: "ingest_tokens",
                 detail: "a hash is not 32 bytes long".into(),
             })?;
-            tokens.push(IngestToken { sha256, name: row.try_get("name")?, account: row.try_get("account")? });
+            tokens.push(IngestToken {
+                sha256,
+                name: row.try_get("name")?,
+                account: row.try_get("account")?,
+            });
         }
         Ok(tokens)
     }

@@ -101,9 +101,17 @@ fn state_of(row: &SqliteRow) -> Result<TrailState, CatalogError> {
 
 impl Catalog {
     /// Declares a trail with its tags. `TrailExists` when one that is not deleted has the same ARN.
-    pub async fn create_trail(&self, trail: &Trail, tags: &[Tag], from_seq: u64) -> Result<(), CatalogError> {
+    pub async fn create_trail(
+        &self,
+        trail: &Trail,
+        tags: &[Tag],
+        from_seq: u64,
+    ) -> Result<(), CatalogError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let taken = sqlx::query("SELECT 1 FROM trails WHERE arn = ?").bind(&trail.arn).fetch_optional(&mut *tx).await?;
+        let taken = sqlx::query("SELECT 1 FROM trails WHERE arn = ?")
+            .bind(&trail.arn)
+            .fetch_optional(&mut *tx)
+            .await?;
         let mut version = 1;
         if taken.is_some() {
             let row = sqlx::query("SELECT version, state FROM trail_states WHERE arn = ? ORDER BY version DESC LIMIT 1")
@@ -120,8 +128,14 @@ impl Catalog {
                 .bind(&trail.arn)
                 .execute(&mut *tx)
                 .await?;
-            sqlx::query("DELETE FROM trail_statuses WHERE arn = ?").bind(&trail.arn).execute(&mut *tx).await?;
-            sqlx::query("DELETE FROM tags WHERE arn = ?").bind(&trail.arn).execute(&mut *tx).await?;
+            sqlx::query("DELETE FROM trail_statuses WHERE arn = ?")
+                .bind(&trail.arn)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("DELETE FROM tags WHERE arn = ?")
+                .bind(&trail.arn)
+                .execute(&mut *tx)
+                .await?;
         } else {
             sqlx::query("INSERT INTO trails (arn, account, name, home_region, created_ms) VALUES (?, ?, ?, ?, ?)")
                 .bind(&trail.arn)
@@ -132,7 +146,8 @@ impl Catalog {
                 .execute(&mut *tx)
                 .await?;
         }
-        insert_state(&mut tx, &trail.arn, version, from_seq, trail.created_ms, &trail.state).await?;
+        insert_state(&mut tx, &trail.arn, version, from_seq, trail.created_ms, &trail.state)
+            .await?;
         insert_tags(&mut tx, &trail.arn, tags).await?;
         tx.commit().await?;
         Ok(())
@@ -179,7 +194,8 @@ impl Catalog {
     /// The trail with this ARN, unless deleted.
     pub async fn trail(&self, arn: &str) -> Result<Option<Trail>, CatalogError> {
         let sql = const_format(NEWEST, " AND t.arn = ?");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(arn).fetch_optional(&self.pool).await?;
+        let row =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(arn).fetch_optional(&self.pool).await?;
         let trail = row.as_ref().map(trail_of).transpose()?;
         Ok(trail.filter(|t| !t.state.deleted))
     }
@@ -187,7 +203,8 @@ impl Catalog {
     /// All trails of an account that are not deleted, by name.
     pub async fn trails_of(&self, account: &str) -> Result<Vec<Trail>, CatalogError> {
         let sql = const_format(NEWEST, " AND t.account = ? ORDER BY t.name, t.arn");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(account).fetch_all(&self.pool).await?;
+        let rows =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(account).fetch_all(&self.pool).await?;
         let mut trails = Vec::with_capacity(rows.len());
         for row in &rows {
             let trail = trail_of(row)?;
@@ -270,7 +287,13 @@ impl Catalog {
     }
 
     /// A log file could not be put: remembers when and why (an S3 error code such as NoSuchBucket).
-    pub async fn delivery_failed(&self, arn: &str, region: &str, now_ms: i64, code: &str) -> Result<(), CatalogError> {
+    pub async fn delivery_failed(
+        &self,
+        arn: &str,
+        region: &str,
+        now_ms: i64,
+        code: &str,
+    ) -> Result<(), CatalogError> {
         sqlx::query(
             "INSERT INTO trail_statuses (arn, region, latest_delivery_attempt_ms, latest_delivery_error) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (arn, region) DO UPDATE SET latest_delivery_attempt_ms = ?3, latest_delivery_error = ?4",
@@ -285,7 +308,12 @@ impl Catalog {
     }
 
     /// A digest could not be put.
-    pub async fn digest_delivery_failed(&self, arn: &str, region: &str, code: &str) -> Result<(), CatalogError> {
+    pub async fn digest_delivery_failed(
+        &self,
+        arn: &str,
+        region: &str,
+        code: &str,
+    ) -> Result<(), CatalogError> {
         sqlx::query(
             "INSERT INTO trail_statuses (arn, region, latest_digest_delivery_error) VALUES (?1, ?2, ?3)
              ON CONFLICT (arn, region) DO UPDATE SET latest_digest_delivery_error = ?3",

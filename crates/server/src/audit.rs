@@ -37,7 +37,11 @@ pub struct Call<'a> {
 }
 
 /// Makes the event and waits until it is durable.
-pub async fn record(node: &Node, call: Call<'_>, now: Timestamp) -> Result<(), journal::AppendError> {
+pub async fn record(
+    node: &Node,
+    call: Call<'_>,
+    now: Timestamp,
+) -> Result<(), journal::AppendError> {
     let tenant = call.caller.account().clone();
     let identity = identity(call.caller);
     let (origin, source) = match &identity {
@@ -79,7 +83,9 @@ fn identity(caller: &Caller) -> Identity {
     let account = caller.account().clone();
     let access_key_id = caller.access_key_id().map(str::to_owned);
     match caller.identity() {
-        access::Identity::Root => Identity::Root { account, access_key_id, user_name: None, session: None },
+        access::Identity::Root => {
+            Identity::Root { account, access_key_id, user_name: None, session: None }
+        }
         access::Identity::User { name, principal_id, .. } => Identity::IamUser {
             arn: caller.arn().unwrap_or_default(),
             account,
@@ -88,7 +94,9 @@ fn identity(caller: &Caller) -> Identity {
             access_key_id,
             session: None,
         },
-        access::Identity::Service { principal } => Identity::AwsService { invoked_by: principal.clone() },
+        access::Identity::Service { principal } => {
+            Identity::AwsService { invoked_by: principal.clone() }
+        }
         access::Identity::IngestToken { name } => {
             Identity::Unknown { account: Some(account), user_name: Some(name.clone()) }
         }

@@ -35,7 +35,12 @@ pub fn permits(asked: &PolicyQuestion<'_>) -> bool {
             Asker::Account { account: asked.caller.account().as_str(), arn: &arn }
         }
     };
-    let decision = policy.decide(&Question { asker, action: asked.action, resource: asked.resource, context: &context });
+    let decision = policy.decide(&Question {
+        asker,
+        action: asked.action,
+        resource: asked.resource,
+        context: &context,
+    });
     let own = matches!(asker, Asker::Account { account, .. } if account == asked.owner);
     match decision {
         Decision::Allowed => true,

@@ -38,7 +38,8 @@ pub struct SystemChance;
 
 impl Chance for SystemChance {
     fn fill(&self, bytes: &mut [u8]) {
-        aws_lc_rs::rand::fill(bytes).expect("the system's random generator never fails once seeded");
+        aws_lc_rs::rand::fill(bytes)
+            .expect("the system's random generator never fails once seeded");
     }
 }
 

@@ -40,7 +40,9 @@ pub struct Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,12 +57,21 @@ pub struct NodeFile {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     #[error("{step} {path}")]
-    File { step: &'static str, path: PathBuf, #[source] source: io::Error },
-    #[error("{path} is not a credentials file that Cairn wrote: {what} is missing; restore it, or move it away to have new keys made")]
+    File {
+        step: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "{path} is not a credentials file that Cairn wrote: {what} is missing; restore it, or move it away to have new keys made"
+    )]
     Incomplete { path: PathBuf, what: &'static str },
     #[error("{path} cannot be read: {detail}")]
     NodeFile { path: PathBuf, detail: String },
-    #[error("this data folder belongs to account {was}, not {wanted}; start without --account, or with another --data")]
+    #[error(
+        "this data folder belongs to account {was}, not {wanted}; start without --account, or with another --data"
+    )]
     OtherAccount { was: String, wanted: String },
     #[error("ingest tokens in the catalog")]
     Catalog(#[from] catalog::CatalogError),
@@ -108,7 +119,10 @@ pub async fn open(
     if let Some(node) = read_node_file(&settings.data)?
         && node.account != account.as_str()
     {
-        return Err(CredentialsError::OtherAccount { was: node.account, wanted: account.to_string() });
+        return Err(CredentialsError::OtherAccount {
+            was: node.account,
+            wanted: account.to_string(),
+        });
     }
     let path = credentials_path(&settings.data);
     let credentials = match std::fs::read_to_string(&path) {
@@ -116,7 +130,11 @@ pub async fn open(
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let made = make(chance);
             durable::write_atomic(disk, &path, written(&made, &account).as_bytes(), 0o600)
-                .map_err(|source| CredentialsError::File { step: "write", path: path.clone(), source })?;
+                .map_err(|source| CredentialsError::File {
+                    step: "write",
+                    path: path.clone(),
+                    source,
+                })?;
             made
         }
         Err(source) => return Err(CredentialsError::File { step: "read", path, source }),
@@ -133,7 +151,13 @@ pub async fn open(
         let Ok(account) = AccountId::parse(&known.account) else { continue };
         tokens.insert(
             known.sha256,
-            IssuedToken { sha256: known.sha256, account, name: known.name, active: true, expires: None },
+            IssuedToken {
+                sha256: known.sha256,
+                account,
+                name: known.name,
+                active: true,
+                expires: None,
+            },
         );
     }
     let keys = Keys::new(&credentials, &account, tokens, chance);

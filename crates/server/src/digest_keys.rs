@@ -23,7 +23,12 @@ pub struct DigestKeys {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     #[error("{step} {path}")]
-    File { step: &'static str, path: PathBuf, #[source] source: io::Error },
+    File {
+        step: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("digest key")]
     Key(#[from] KeyFault),
     #[error("digest key in the catalog")]
@@ -40,7 +45,12 @@ impl DigestKeys {
     }
 
     /// The key for a digest of a Region that ends at `end`; makes one when none fits.
-    pub async fn for_digest(&self, node: &Node, region: &str, end: Timestamp) -> Result<Arc<SigningKey>, KeyError> {
+    pub async fn for_digest(
+        &self,
+        node: &Node,
+        region: &str,
+        end: Timestamp,
+    ) -> Result<Arc<SigningKey>, KeyError> {
         let mut by_region = self.by_region.lock().await;
         if !by_region.contains_key(region) {
             let keys = self.load(&node.catalog, region).await?;
@@ -59,7 +69,13 @@ impl DigestKeys {
     }
 
     /// The file first: a public key whose private half is lost would be announced for nothing.
-    async fn store(&self, node: &Node, region: &str, validity: &Validity, key: &Arc<SigningKey>) -> Result<(), KeyError> {
+    async fn store(
+        &self,
+        node: &Node,
+        region: &str,
+        validity: &Validity,
+        key: &Arc<SigningKey>,
+    ) -> Result<(), KeyError> {
         let folder = self.folder.join(region);
         let path = folder.join(format!("{}.pk8", key.public().fingerprint));
         let private = key.private()?;
@@ -84,7 +100,11 @@ impl DigestKeys {
         Ok(())
     }
 
-    async fn load(&self, catalog: &Catalog, region: &str) -> Result<Vec<(Validity, Arc<SigningKey>)>, KeyError> {
+    async fn load(
+        &self,
+        catalog: &Catalog,
+        region: &str,
+    ) -> Result<Vec<(Validity, Arc<SigningKey>)>, KeyError> {
         let mut keys = Vec::new();
         for known in catalog.digest_keys(region, i64::MIN, i64::MAX).await? {
             let path = self.folder.join(region).join(format!("{}.pk8", known.fingerprint));
@@ -94,7 +114,9 @@ impl DigestKeys {
                     tracing::warn!(path = %path.display(), "the private half of a digest key is gone; another will sign");
                     continue;
                 }
-                Err(source) => return Err(KeyError::File { step: "read digest key", path, source }),
+                Err(source) => {
+                    return Err(KeyError::File { step: "read digest key", path, source });
+                }
             };
             let validity = Validity {
                 start: Timestamp::from_millisecond(known.valid_from_ms)?,

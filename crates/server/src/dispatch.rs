@@ -88,7 +88,11 @@ pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome 
     }
 }
 
-async fn run<'a, I, O, F>(cx: Cx<'a>, body: &[u8], operation: impl FnOnce(Cx<'a>, I) -> F) -> Outcome
+async fn run<'a, I, O, F>(
+    cx: Cx<'a>,
+    body: &[u8],
+    operation: impl FnOnce(Cx<'a>, I) -> F,
+) -> Outcome
 where
     I: Input,
     O: Serialize,
@@ -96,7 +100,9 @@ where
 {
     let input: I = match json11::parse_input(body) {
         Ok(input) => input,
-        Err(refusal) => return Outcome { answer: Err(refusal.into()), request: None, response: None },
+        Err(refusal) => {
+            return Outcome { answer: Err(refusal.into()), request: None, response: None };
+        }
     };
     // The event shows what was understood of the request, not what else was sent.
     let request = serde_json::to_value(&input).ok();
@@ -120,7 +126,10 @@ fn not_implemented(operation: Operation, body: &[u8]) -> Outcome {
     let request = serde_json::from_slice(body).ok();
     let error = ApiError::new(
         ErrorCode::UnsupportedOperationException,
-        format!("{} is not implemented in this version of Cairn; the README lists what is.", operation.name()),
+        format!(
+            "{} is not implemented in this version of Cairn; the README lists what is.",
+            operation.name()
+        ),
     );
     Outcome { answer: Err(error), request, response: None }
 }

@@ -94,7 +94,9 @@ impl Handover {
             .filter(|w| w.in_hand && pauses.contains_key(&w.header.bucket))
             .map(|w| w.header.bucket.clone())
             .collect();
-        let ready = |bucket: &str| pauses.get(bucket).is_none_or(|p| p.until <= now && !probing.contains(bucket));
+        let ready = |bucket: &str| {
+            pauses.get(bucket).is_none_or(|p| p.until <= now && !probing.contains(bucket))
+        };
         let (id, next) = waiting.iter_mut().find(|(_, w)| !w.in_hand && ready(&w.header.bucket))?;
         next.in_hand = true;
         Some((id.clone(), next.header.clone()))

@@ -17,7 +17,10 @@ pub enum BodyError {
 }
 
 /// Reads a whole body, but never more than `bytes_max`.
-pub async fn collect(request: Request<Incoming>, bytes_max: usize) -> Result<(http::request::Parts, Bytes), BodyError> {
+pub async fn collect(
+    request: Request<Incoming>,
+    bytes_max: usize,
+) -> Result<(http::request::Parts, Bytes), BodyError> {
     let (parts, body) = request.into_parts();
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(BodyError::TooLarge { max: bytes_max });
@@ -33,10 +36,16 @@ pub async fn collect(request: Request<Incoming>, bytes_max: usize) -> Result<(ht
 }
 
 /// A short answer with a content type.
-pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+pub fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
     let mut response = Response::new(Body::from(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     response
 }
 

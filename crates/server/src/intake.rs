@@ -92,7 +92,8 @@ pub fn inflate(encoding: Encoding, body: &[u8], bytes_max: usize) -> Result<Vec<
         Encoding::Gzip => "gzip",
         Encoding::Zstd => "zstd",
     };
-    let broken = |e: std::io::Error| IntakeError::Encoding { encoding: name, detail: e.to_string() };
+    let broken =
+        |e: std::io::Error| IntakeError::Encoding { encoding: name, detail: e.to_string() };
     let reader: Box<dyn Read> = match encoding {
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(body).map_err(broken)?;
@@ -120,9 +121,21 @@ pub struct Checked {
 
 /// Splits and checks a body. Pure: the same bytes and `now` give the same answer.
 pub fn check(body: &[u8], tenant: &AccountId, now: Timestamp, settings: &Settings) -> Checked {
-    let limits = Limits { latest: Some(now + jiff::SignedDuration::from_secs(FUTURE_SECONDS_MAX)), ..Limits::default() };
-    let head = EntryHead { origin: Origin::Intake, accepted_ms: now.as_millisecond(), tenant: tenant.clone() }.encode();
-    let mut checked = Checked { batch: Batch::with_capacity(body.len() + 4096), refused: 0, refusals: Vec::new() };
+    let limits = Limits {
+        latest: Some(now + jiff::SignedDuration::from_secs(FUTURE_SECONDS_MAX)),
+        ..Limits::default()
+    };
+    let head = EntryHead {
+        origin: Origin::Intake,
+        accepted_ms: now.as_millisecond(),
+        tenant: tenant.clone(),
+    }
+    .encode();
+    let mut checked = Checked {
+        batch: Batch::with_capacity(body.len() + 4096),
+        refused: 0,
+        refusals: Vec::new(),
+    };
     let mut records = Records::new(body);
     while let Some(item) = records.next_checked(&limits) {
         let (raw, header) = match item.result {
@@ -182,7 +195,8 @@ pub async fn accept_own(
     now: Timestamp,
     record: &[u8],
 ) -> Result<Accepted, journal::AppendError> {
-    let head = EntryHead { origin, accepted_ms: now.as_millisecond(), tenant: tenant.clone() }.encode();
+    let head =
+        EntryHead { origin, accepted_ms: now.as_millisecond(), tenant: tenant.clone() }.encode();
     let mut batch = Batch::with_capacity(record.len() + HEAD_BYTES + 64);
     batch.push(&[&head, record]);
     journal.append(batch).await

@@ -75,11 +75,20 @@ impl Metrics {
         let mut registry = Registry::with_prefix("cairn");
         let seconds = || Histogram::new(exponential_buckets(0.000_5, 2.0, 16));
         let requests = Family::<RequestLabels, Counter>::default();
-        registry.register("requests", "Requests answered, by door and HTTP status", requests.clone());
+        registry.register(
+            "requests",
+            "Requests answered, by door and HTTP status",
+            requests.clone(),
+        );
         let request_seconds = Family::<DoorLabel, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.000_5, 2.0, 16))
         });
-        registry.register_with_unit("request", "Time to answer a request", Unit::Seconds, request_seconds.clone());
+        registry.register_with_unit(
+            "request",
+            "Time to answer a request",
+            Unit::Seconds,
+            request_seconds.clone(),
+        );
         let counter = |registry: &mut Registry, name: &str, help: &str| {
             let counter = Counter::<u64, AtomicU64>::default();
             registry.register(name, help, counter.clone());
@@ -108,22 +117,58 @@ impl Metrics {
             request_seconds,
             delivery_seconds,
             delivery_failures,
-            events_accepted: counter(&mut registry, "events_accepted", "Posted events made durable"),
-            events_refused: counter(&mut registry, "events_refused", "Posted records refused, with a reason given"),
-            events_delivered: counter(&mut registry, "events_delivered", "Events in delivered log files"),
+            events_accepted: counter(
+                &mut registry,
+                "events_accepted",
+                "Posted events made durable",
+            ),
+            events_refused: counter(
+                &mut registry,
+                "events_refused",
+                "Posted records refused, with a reason given",
+            ),
+            events_delivered: counter(
+                &mut registry,
+                "events_delivered",
+                "Events in delivered log files",
+            ),
             files_delivered: counter(&mut registry, "files_delivered", "Log files delivered"),
-            digests_delivered: counter(&mut registry, "digests_delivered", "Digest files delivered"),
+            digests_delivered: counter(
+                &mut registry,
+                "digests_delivered",
+                "Digest files delivered",
+            ),
             entries_unreadable: counter(
                 &mut registry,
                 "journal_entries_unreadable",
                 "Journal entries that delivery could not read",
             ),
-            journal_next_seq: gauge(&mut registry, "journal_next_seq", "Sequence number of the next entry"),
+            journal_next_seq: gauge(
+                &mut registry,
+                "journal_next_seq",
+                "Sequence number of the next entry",
+            ),
             journal_bytes: gauge(&mut registry, "journal_bytes", "Bytes of the journal on disk"),
-            journal_accepting: gauge(&mut registry, "journal_accepting", "1 while the journal takes entries"),
-            delivery_position: gauge(&mut registry, "delivery_position", "First entry delivery has not dealt with"),
-            open_files: gauge(&mut registry, "delivery_open_files", "Log files still taking events"),
-            spooled_files: gauge(&mut registry, "delivery_spooled_files", "Log files waiting to be put"),
+            journal_accepting: gauge(
+                &mut registry,
+                "journal_accepting",
+                "1 while the journal takes entries",
+            ),
+            delivery_position: gauge(
+                &mut registry,
+                "delivery_position",
+                "First entry delivery has not dealt with",
+            ),
+            open_files: gauge(
+                &mut registry,
+                "delivery_open_files",
+                "Log files still taking events",
+            ),
+            spooled_files: gauge(
+                &mut registry,
+                "delivery_spooled_files",
+                "Log files waiting to be put",
+            ),
             registry,
         }
     }

@@ -66,7 +66,11 @@ pub struct Seams {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("make data folder {path}; is its parent writable?")]
-    Folder { path: PathBuf, #[source] source: io::Error },
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("open the journal")]
     Journal(#[from] journal::OpenError),
     #[error("read the journal")]
@@ -92,7 +96,8 @@ impl Node {
         let folder = data.clone();
         let (journal, spool, store) = tokio::task::spawn_blocking(move || {
             make_private(&folder, disk.as_ref())?;
-            let (journal, recovered) = Journal::open(&folder.join("journal"), options, disk.clone())?;
+            let (journal, recovered) =
+                Journal::open(&folder.join("journal"), options, disk.clone())?;
             tracing::info!(?recovered, "journal open");
             let spool = Spool::open(&folder.join("spool"), disk.clone())?;
             let store = bucket::Store::open(&folder.join("buckets"), disk)?;
@@ -103,7 +108,8 @@ impl Node {
         let catalog = Catalog::open(&data.join("catalog.sqlite")).await?;
         let now = seams.clock.now();
         let (credentials, keys) =
-            credentials::open(&settings, &catalog, seams.disk.as_ref(), seams.chance.as_ref(), now).await?;
+            credentials::open(&settings, &catalog, seams.disk.as_ref(), seams.chance.as_ref(), now)
+                .await?;
         let keys = Arc::new(keys);
         let digest_keys = DigestKeys::new(&data.join("keys"));
         let clock = seams.clock.clone();
@@ -194,7 +200,9 @@ impl Node {
 
     /// How long after a stop what happened before it is still delivered.
     pub fn late_grace_ms(&self) -> i64 {
-        i64::try_from(self.settings.flush_interval.as_millis()).unwrap_or(i64::MAX).saturating_mul(2)
+        i64::try_from(self.settings.flush_interval.as_millis())
+            .unwrap_or(i64::MAX)
+            .saturating_mul(2)
     }
 
     /// Can events be taken now? While they cannot, nothing may happen that would have to be recorded.

@@ -23,7 +23,11 @@ const HEADERS_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("listen on {address}; is another program there? `--listen` chooses another port")]
-    Listen { address: SocketAddr, #[source] source: io::Error },
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
     #[error("start")]
     Open(#[from] OpenError),
     #[error("the journal no longer knows what is on disk and has stopped; start again to recover")]
@@ -37,9 +41,12 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 
 /// Serves until `stop` is cancelled, then finishes what is under way: open requests, a last turn
 /// of delivery, the journal's last sync.
-pub async fn serve(node: Arc<Node>, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-    credentials::write_node_file(&node.settings, node.disk.as_ref())
-        .map_err(OpenError::from)?;
+pub async fn serve(
+    node: Arc<Node>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    credentials::write_node_file(&node.settings, node.disk.as_ref()).map_err(OpenError::from)?;
     let tasks = TaskTracker::new();
     let stop_workers = CancellationToken::new();
     workers::start(&node, &stop_workers, &tasks)?;
@@ -82,7 +89,12 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, stop: CancellationTok
     outcome
 }
 
-async fn connection(node: Arc<Node>, stream: tokio::net::TcpStream, peer: SocketAddr, stop: CancellationToken) {
+async fn connection(
+    node: Arc<Node>,
+    stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+    stop: CancellationToken,
+) {
     let service = service_fn(move |request| {
         let node = node.clone();
         async move { Ok::<_, std::convert::Infallible>(doors::route(node, peer, request).await) }

@@ -65,7 +65,11 @@ impl TrailTable {
         let Some(trails) = self.by_account.get(head.tenant.as_str()) else { return Vec::new() };
         let mut wanting = Vec::new();
         for trail in trails {
-            let Some((_, state, matcher)) = trail.states.iter().rev().find(|(from, ..)| *from <= seq) else { continue };
+            let Some((_, state, matcher)) =
+                trail.states.iter().rev().find(|(from, ..)| *from <= seq)
+            else {
+                continue;
+            };
             if takes(state, head, header, late_grace_ms)
                 && trail.covers(state, header, region)
                 && matcher.matches(header)
@@ -83,7 +87,8 @@ impl Trail {
         if !settings.is_multi_region_trail && region.as_str() != self.home_region {
             return false;
         }
-        settings.include_global_service_events || !GLOBAL_SERVICES.contains(&&*header.event_source.to_str())
+        settings.include_global_service_events
+            || !GLOBAL_SERVICES.contains(&&*header.event_source.to_str())
     }
 }
 
@@ -95,7 +100,9 @@ fn takes(state: &TrailState, head: &EntryHead, header: &Header<'_>, late_grace_m
         Logging::Stopped { started_ms, since_ms } => {
             let happened_ms = header.event_time.as_millisecond();
             // Event times are whole seconds: the second of the stop itself counts as before it.
-            happened_ms + 999 >= started_ms && happened_ms < since_ms && head.accepted_ms < since_ms + late_grace_ms
+            happened_ms + 999 >= started_ms
+                && happened_ms < since_ms
+                && head.accepted_ms < since_ms + late_grace_ms
         }
     }
 }

@@ -51,14 +51,23 @@ pub fn run(arguments: &Doctor) -> Result<ExitCode> {
     let config = match Config::read(arguments.config.as_deref()) {
         Ok(config) => config,
         Err(e) => {
-            findings.push(("configuration", bad(format!("{e:#}"), "correct the file; `cairn serve --help` names the settings")));
+            findings.push((
+                "configuration",
+                bad(format!("{e:#}"), "correct the file; `cairn serve --help` names the settings"),
+            ));
             Config::default()
         }
     };
-    let data = arguments.data.clone().or(config.data).unwrap_or_else(|| PathBuf::from("./cairn-data"));
-    let listen = arguments.listen.or(config.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 4580)));
-    let account = arguments.account.clone().or(config.account).unwrap_or_else(|| "111111111111".to_owned());
-    let region = arguments.region.clone().or(config.region).unwrap_or_else(|| "us-east-1".to_owned());
+    let data =
+        arguments.data.clone().or(config.data).unwrap_or_else(|| PathBuf::from("./cairn-data"));
+    let listen = arguments
+        .listen
+        .or(config.listen)
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 4580)));
+    let account =
+        arguments.account.clone().or(config.account).unwrap_or_else(|| "111111111111".to_owned());
+    let region =
+        arguments.region.clone().or(config.region).unwrap_or_else(|| "us-east-1".to_owned());
 
     findings.push(("account", account_shape(&account)));
     findings.push(("region", region_shape(&region)));
@@ -100,7 +109,10 @@ fn poor(found: impl Into<String>, remedy: impl Into<String>) -> Finding {
 fn account_shape(account: &str) -> Finding {
     match AccountId::parse(account) {
         Ok(_) => Finding::Good(account.to_owned()),
-        Err(_) => bad(format!("{account:?} is not an account"), "account ids are 12 digits; log collectors reject others"),
+        Err(_) => bad(
+            format!("{account:?} is not an account"),
+            "account ids are 12 digits; log collectors reject others",
+        ),
     }
 }
 
@@ -124,7 +136,9 @@ fn clock() -> Finding {
     }
     match std::fs::read_to_string("/run/systemd/timesync/synchronized") {
         Ok(_) => Finding::Good("set, and kept by the time service".into()),
-        Err(_) => Finding::Good("plausible (whether a time service keeps it is not known here)".into()),
+        Err(_) => {
+            Finding::Good("plausible (whether a time service keeps it is not known here)".into())
+        }
     }
 }
 
@@ -142,15 +156,23 @@ fn folder_rights(data: &Path) -> Finding {
         Ok(()) => Finding::Good(format!("{} does not exist yet and can be made", data.display())),
         Err(e) => bad(
             format!("{} is not writable: {e}", existing.display()),
-            format!("give this user write access (chown -R $(id -u) {}), or choose another folder with --data", existing.display()),
+            format!(
+                "give this user write access (chown -R $(id -u) {}), or choose another folder with --data",
+                existing.display()
+            ),
         ),
     }
 }
 
 fn free_space(data: &Path) -> Finding {
-    let existing = data.ancestors().find(|p| p.exists() && !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let existing = data
+        .ancestors()
+        .find(|p| p.exists() && !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     match RealDisk.free_bytes(existing) {
-        Ok(bytes) if bytes >= FREE_BYTES_WANTED => Finding::Good(format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))),
+        Ok(bytes) if bytes >= FREE_BYTES_WANTED => {
+            Finding::Good(format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)))
+        }
         Ok(bytes) => poor(
             format!("only {} MiB are free", bytes >> 20),
             "make room: events are refused (503), never dropped, while the disk is full",
@@ -160,7 +182,10 @@ fn free_space(data: &Path) -> Finding {
 }
 
 fn sync_latency(data: &Path) -> Finding {
-    let existing = data.ancestors().find(|p| p.exists() && !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let existing = data
+        .ancestors()
+        .find(|p| p.exists() && !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let probe = existing.join(format!(".cairn-doctor-sync-{}", std::process::id()));
     let measured = (|| {
         let mut file = RealDisk.create_new(&probe, 0o600)?;
@@ -195,9 +220,15 @@ fn secrets_mode(data: &Path) -> Finding {
     let path = credentials_path(data);
     match std::fs::metadata(&path) {
         Err(_) => Finding::Good("none yet; the first start makes them".into()),
-        Ok(meta) if meta.permissions().mode() & 0o077 == 0 => Finding::Good("readable by this user only".into()),
+        Ok(meta) if meta.permissions().mode() & 0o077 == 0 => {
+            Finding::Good("readable by this user only".into())
+        }
         Ok(meta) => bad(
-            format!("{} has mode {:o}: others can read the key", path.display(), meta.permissions().mode() & 0o777),
+            format!(
+                "{} has mode {:o}: others can read the key",
+                path.display(),
+                meta.permissions().mode() & 0o777
+            ),
             format!("chmod 600 {}", path.display()),
         ),
     }
@@ -207,7 +238,10 @@ fn port(listen: SocketAddr, data: &Path) -> Finding {
     if TcpListener::bind(listen).is_ok() {
         return Finding::Good(format!("{listen} is free"));
     }
-    let ours = read_node_file(data).ok().flatten().is_some_and(|node| node.endpoint.ends_with(&format!(":{}", listen.port())));
+    let ours = read_node_file(data)
+        .ok()
+        .flatten()
+        .is_some_and(|node| node.endpoint.ends_with(&format!(":{}", listen.port())));
     if ours && answers(listen) {
         return Finding::Good(format!("{listen}: a Cairn server answers there"));
     }
@@ -219,9 +253,12 @@ fn port(listen: SocketAddr, data: &Path) -> Finding {
 
 fn answers(listen: SocketAddr) -> bool {
     use std::io::Read;
-    let Ok(mut stream) = TcpStream::connect_timeout(&listen, Duration::from_secs(2)) else { return false };
+    let Ok(mut stream) = TcpStream::connect_timeout(&listen, Duration::from_secs(2)) else {
+        return false;
+    };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
-    let asked = stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let asked =
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let mut answer = String::new();
     asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains("nextSeq")
 }

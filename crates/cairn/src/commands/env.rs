@@ -18,10 +18,15 @@ pub struct Env {
 pub fn run(arguments: &Env) -> Result<ExitCode> {
     let data = std::path::absolute(&arguments.data)?;
     let Some(node) = read_node_file(&data)? else {
-        bail!("no server has been started on {}; run `cairn serve --data {}` first, or name another folder with --data", data.display(), arguments.data.display());
+        bail!(
+            "no server has been started on {}; run `cairn serve --data {}` first, or name another folder with --data",
+            data.display(),
+            arguments.data.display()
+        );
     };
     let path = credentials_path(&data);
-    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let credentials = parse(&text, &path)?;
     print!("{}", lines(&node.endpoint, &node.region, &data, credentials.ingest_token.reveal()));
     Ok(ExitCode::SUCCESS)

@@ -75,7 +75,10 @@ pub fn run(arguments: Serve) -> Result<ExitCode> {
     config.digest_interval = arguments.digest_interval.or(config.digest_interval);
     let mut settings = config.resolved()?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
     runtime.block_on(async {
         let first_start = !credentials_path(&settings.data).exists();
         // The port is taken before recovery, so that a second server fails at once; it is answered
@@ -119,17 +122,30 @@ fn greet(node: &Node, first_start: bool) -> Result<()> {
     let data = std::path::absolute(&node.settings.data)?;
     println!("Cairn {} is ready at {}", env!("CARGO_PKG_VERSION"), node.endpoint());
     if first_start {
-        println!("A new account {} and its access key are in {}", node.settings.account, credentials_path(&data).display());
+        println!(
+            "A new account {} and its access key are in {}",
+            node.settings.account,
+            credentials_path(&data).display()
+        );
     }
     println!("\nPaste this into another shell to point AWS tools here:\n");
-    print!("{}", super::env::lines(&node.endpoint(), node.settings.region.as_str(), &data, node.credentials.ingest_token.reveal()));
+    print!(
+        "{}",
+        super::env::lines(
+            &node.endpoint(),
+            node.settings.region.as_str(),
+            &data,
+            node.credentials.ingest_token.reveal()
+        )
+    );
     println!();
     Ok(())
 }
 
 async fn stop_on_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("signals cannot be watched; only kill -9 will stop the server");
         return;

@@ -11,7 +11,9 @@ use clap::Args;
 use delivery::destination::{Addressing, Destination, StoreSettings};
 use delivery::keys::Validity;
 use delivery::layout::ObjectKey;
-use delivery::verify::{FolderSource, KnownKey, Options, Progress, Report, Severity, Source, verify};
+use delivery::verify::{
+    FolderSource, KnownKey, Options, Progress, Report, Severity, Source, verify,
+};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
@@ -60,7 +62,10 @@ pub struct Verify {
 }
 
 pub fn run(arguments: Verify) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
     match runtime.block_on(check(&arguments)) {
         Ok(report) => {
             if arguments.json {
@@ -102,8 +107,10 @@ async fn check(arguments: &Verify) -> Result<Report> {
     };
     let bar = ProgressBar::new(0);
     bar.set_style(
-        ProgressStyle::with_template("{bar:40} {pos}/{len} objects, {msg}, {elapsed} (about {eta} left)")
-            .context("progress template")?,
+        ProgressStyle::with_template(
+            "{bar:40} {pos}/{len} objects, {msg}, {elapsed} (about {eta} left)",
+        )
+        .context("progress template")?,
     );
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut show = |progress: Progress| {
@@ -130,7 +137,11 @@ fn open(arguments: &Verify) -> Result<Opened> {
     let client = Client::new(arguments.data.as_deref())?;
     let settings = StoreSettings {
         endpoint: client.endpoint("s3", &client.region),
-        addressing: if arguments.virtual_host_style { Addressing::VirtualHost } else { Addressing::Path },
+        addressing: if arguments.virtual_host_style {
+            Addressing::VirtualHost
+        } else {
+            Addressing::Path
+        },
         region: client.region.clone(),
         access_key_id: client.access_key_id.clone(),
         secret_access_key: client.secret.reveal().to_owned(),
@@ -154,10 +165,16 @@ async fn regions_of_digests(source: &dyn Source, prefix: &str) -> Result<BTreeSe
     Ok(regions)
 }
 
-async fn announced_keys(client: &Client, regions: &BTreeSet<String>, arguments: &Verify) -> Result<Vec<KnownKey>> {
+async fn announced_keys(
+    client: &Client,
+    regions: &BTreeSet<String>,
+    arguments: &Verify,
+) -> Result<Vec<KnownKey>> {
     // Before CloudTrail signed anything, until a day from now: every key there ever was.
     let start = arguments.from.map_or(1_300_000_000, Timestamp::as_second);
-    let end = arguments.to.map_or_else(|| Timestamp::now().as_second() + 86_400, |t| t.as_second() + 86_400);
+    let end = arguments
+        .to
+        .map_or_else(|| Timestamp::now().as_second() + 86_400, |t| t.as_second() + 86_400);
     let mut keys = Vec::new();
     for region in regions {
         let mut token: Option<String> = None;
@@ -178,14 +195,19 @@ async fn announced_keys(client: &Client, regions: &BTreeSet<String>, arguments: 
 }
 
 fn keys_in_file(path: &Path) -> Result<Vec<KnownKey>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read public keys {}", path.display()))?;
-    let value: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("read public keys {}", path.display()))?;
+    let value: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
     keys_of(&value).with_context(|| format!("public keys {}", path.display()))
 }
 
 /// `{"PublicKeyList":[{"Value","Fingerprint","ValidityStartTime","ValidityEndTime"}]}`
 fn keys_of(answer: &Value) -> Result<Vec<KnownKey>> {
-    let list = answer.get("PublicKeyList").and_then(Value::as_array).context("there is no PublicKeyList")?;
+    let list = answer
+        .get("PublicKeyList")
+        .and_then(Value::as_array)
+        .context("there is no PublicKeyList")?;
     let mut keys = Vec::with_capacity(list.len());
     for key in list {
         let text = |name: &str| key.get(name).and_then(Value::as_str);
@@ -193,7 +215,9 @@ fn keys_of(answer: &Value) -> Result<Vec<KnownKey>> {
             .decode(text("Value").context("a key has no Value")?)
             .context("a key's Value is not base64")?;
         let time = |name: &str| match key.get(name) {
-            Some(Value::Number(seconds)) => seconds.as_f64().and_then(|s| Timestamp::from_second(s as i64).ok()),
+            Some(Value::Number(seconds)) => {
+                seconds.as_f64().and_then(|s| Timestamp::from_second(s as i64).ok())
+            }
             Some(Value::String(text)) => text.parse().ok(),
             _ => None,
         };
@@ -201,7 +225,8 @@ fn keys_of(answer: &Value) -> Result<Vec<KnownKey>> {
             (Some(start), Some(end)) => Some(Validity { start, end }),
             _ => None,
         };
-        let fingerprint = text("Fingerprint").map_or_else(|| delivery::keys::fingerprint(&der), str::to_owned);
+        let fingerprint =
+            text("Fingerprint").map_or_else(|| delivery::keys::fingerprint(&der), str::to_owned);
         keys.push(KnownKey { fingerprint, der, validity });
     }
     Ok(keys)
@@ -220,7 +245,13 @@ fn print(report: &Report) {
     for chain in &report.chains {
         println!(
             "chain    trail {} ({}), account {}, {}: {} digests, {} to {}",
-            chain.trail_name, chain.home_region, chain.account, chain.region, chain.digests, chain.start, chain.end
+            chain.trail_name,
+            chain.home_region,
+            chain.account,
+            chain.region,
+            chain.digests,
+            chain.start,
+            chain.end
         );
     }
     let totals = &report.totals;

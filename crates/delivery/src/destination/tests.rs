@@ -101,7 +101,8 @@ async fn the_bucket_check_asks_for_the_bucket_and_leaves_the_markers() {
         account: "111122223333".to_owned(),
         folder: Folder::CloudTrail,
     };
-    let headers = PutHeaders { source_arn: None, acl: false, encryption: Encryption::BucketDefault };
+    let headers =
+        PutHeaders { source_arn: None, acl: false, encryption: Encryption::BucketDefault };
     destination.check_bucket(&[marker], &headers).await.expect("accepted");
     let seen = seen.lock().expect("not poisoned");
     let asked: Vec<&str> =

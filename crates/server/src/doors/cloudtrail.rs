@@ -48,8 +48,12 @@ async fn carry_out(
     request_id: &str,
 ) -> Result<String, Refused> {
     let (parts, body) = collect(request, BODY_BYTES_MAX).await.map_err(|e| match e {
-        BodyError::TooLarge { .. } => refused(ApiError::new(ErrorCode::RequestEntityTooLarge, e.to_string())),
-        BodyError::Broken(_) => refused(ApiError::new(ErrorCode::SerializationException, e.to_string())),
+        BodyError::TooLarge { .. } => {
+            refused(ApiError::new(ErrorCode::RequestEntityTooLarge, e.to_string()))
+        }
+        BodyError::Broken(_) => {
+            refused(ApiError::new(ErrorCode::SerializationException, e.to_string()))
+        }
     })?;
     let now = node.clock.now();
     let verified = node
@@ -57,13 +61,15 @@ async fn carry_out(
         .authenticate(&parts, Payload::Bytes(&body), &Expect::CLOUDTRAIL, node.keys.as_ref(), now)
         .map_err(|e| (e.status, e.code.to_owned(), json_error(e.code, &e.message)))?;
     let region = Region::parse(&verified.scope.region).map_err(|_| {
-        let message = format!("Region {:?} of the credential scope is not a Region's name.", verified.scope.region);
+        let message = format!(
+            "Region {:?} of the credential scope is not a Region's name.",
+            verified.scope.region
+        );
         refused(ApiError::new(ErrorCode::InvalidSignatureException, message))
     })?;
 
     let target = text(&parts.headers, "x-amz-target").unwrap_or_default();
-    let operation = json11::operation_of_target(target)
-        .map_err(|e| refused(e.into()))?;
+    let operation = json11::operation_of_target(target).map_err(|e| refused(e.into()))?;
     if !node.accepts() {
         // Nothing may happen that cannot be recorded.
         return Err(refused(ApiError::new(
@@ -91,7 +97,8 @@ async fn record(
     let read_only = is_read_only(operation);
     let error = outcome.answer.as_ref().err().map(|e| (e.code.as_str(), e.message.as_str()));
     let response_elements = match (&outcome.response, read_only) {
-        (Some(value), false) => Some(audit::lower_camel(value.clone())).filter(|v| v.as_object().is_some_and(|o| !o.is_empty())),
+        (Some(value), false) => Some(audit::lower_camel(value.clone()))
+            .filter(|v| v.as_object().is_some_and(|o| !o.is_empty())),
         _ => None,
     };
     let call = audit::Call {
@@ -111,7 +118,10 @@ async fn record(
         resources: trail_resource(outcome, caller).into_iter().collect(),
     };
     audit::record(node, call, node.clock.now()).await.map_err(|e| {
-        refused(ApiError::new(ErrorCode::ServiceUnavailable, format!("The call could not be recorded: {e}. Check its effect before repeating it.")))
+        refused(ApiError::new(
+            ErrorCode::ServiceUnavailable,
+            format!("The call could not be recorded: {e}. Check its effect before repeating it."),
+        ))
     })
 }
 
@@ -119,7 +129,11 @@ async fn record(
 fn trail_resource(outcome: &Outcome, caller: &Caller) -> Option<NewResource> {
     let arn_in = |value: &Option<Value>| {
         let members = value.as_ref()?.as_object()?;
-        members.values().filter_map(Value::as_str).find(|t| t.starts_with("arn:") && t.contains(":trail/")).map(str::to_owned)
+        members
+            .values()
+            .filter_map(Value::as_str)
+            .find(|t| t.starts_with("arn:") && t.contains(":trail/"))
+            .map(str::to_owned)
     };
     let arn = arn_in(&outcome.response).or_else(|| arn_in(&outcome.request))?;
     Some(audit::resource(&arn, caller.account(), "AWS::CloudTrail::Trail"))
@@ -140,4 +154,3 @@ fn refused(error: ApiError) -> Refused {
 fn json_error(code: &str, message: &str) -> String {
     serde_json::json!({ "__type": code, "message": message }).to_string()
 }
-

@@ -23,7 +23,8 @@ pub async fn post(node: &Node, request: Request<Incoming>) -> Response<Body> {
     match take(node, request).await {
         Ok(response) => response,
         Err((status, code, message)) => {
-            let body = json!({ "accepted": 0, "error": { "code": code, "message": message } }).to_string();
+            let body =
+                json!({ "accepted": 0, "error": { "code": code, "message": message } }).to_string();
             let mut response = answer(status, CONTENT_TYPE, body);
             if status == StatusCode::SERVICE_UNAVAILABLE {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -37,15 +38,20 @@ type Refused = (StatusCode, &'static str, String);
 
 async fn take(node: &Node, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
     if request.method() != http::Method::POST {
-        let message = "POST CloudTrail records to /v1/events as NDJSON, a JSON array or {\"Records\":[…]}";
+        let message =
+            "POST CloudTrail records to /v1/events as NDJSON, a JSON array or {\"Records\":[…]}";
         return Err((StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message.to_owned()));
     }
-    let (parts, body) = collect(request, node.settings.intake_body_bytes_max).await.map_err(|e| match e {
-        BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", e.to_string()),
-        BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "IncompleteBody", e.to_string()),
-    })?;
+    let (parts, body) =
+        collect(request, node.settings.intake_body_bytes_max).await.map_err(|e| match e {
+            BodyError::TooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", e.to_string())
+            }
+            BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "IncompleteBody", e.to_string()),
+        })?;
     let caller = authenticate(node, &parts, &body)?;
-    let encoding = Encoding::of(text(&parts.headers, "content-encoding"), &body).map_err(refused)?;
+    let encoding =
+        Encoding::of(text(&parts.headers, "content-encoding"), &body).map_err(refused)?;
     let now = node.clock.now();
 
     let checked = if body.len() <= INLINE_BYTES_MAX && encoding == Encoding::Plain {
@@ -86,7 +92,13 @@ fn authenticate(node: &Node, parts: &http::request::Parts, body: &[u8]) -> Resul
             .map_err(|e| (e.status, e.code, e.message));
     }
     node.verifier
-        .authenticate(parts, Payload::Bytes(body), &Expect::CLOUDTRAIL_DATA, node.keys.as_ref(), now)
+        .authenticate(
+            parts,
+            Payload::Bytes(body),
+            &Expect::CLOUDTRAIL_DATA,
+            node.keys.as_ref(),
+            now,
+        )
         .map(|verified| verified.caller)
         .map_err(|e| (e.status, e.code, e.message))
 }
@@ -95,8 +107,12 @@ fn refused(error: IntakeError) -> Refused {
     let message = error.to_string();
     match error {
         IntakeError::Encoding { .. } => (StatusCode::BAD_REQUEST, "InvalidEncoding", message),
-        IntakeError::UnknownEncoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedEncoding", message),
-        IntakeError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message),
+        IntakeError::UnknownEncoding(_) => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedEncoding", message)
+        }
+        IntakeError::TooLarge { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+        }
         IntakeError::Empty => (StatusCode::BAD_REQUEST, "NoRecords", message),
         IntakeError::Journal(AppendError::EntryTooLarge { .. }) => {
             (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)

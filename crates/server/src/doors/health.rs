@@ -29,5 +29,9 @@ pub fn health(node: &Node) -> Response<Body> {
 /// Prometheus' text format.
 pub fn metrics(node: &Node) -> Response<Body> {
     node.metrics.observe(node);
-    answer(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", node.metrics.encoded())
+    answer(
+        StatusCode::OK,
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        node.metrics.encoded(),
+    )
 }

@@ -32,7 +32,12 @@ pub enum Door {
 
 /// A signed request names its service in the credential scope; that decides. Without a signature,
 /// the path and the shape decide, and the rest is taken for S3, which answers in its own words.
-pub fn door_of(method: &Method, path: &str, headers: &http::HeaderMap, query: Option<&str>) -> Door {
+pub fn door_of(
+    method: &Method,
+    path: &str,
+    headers: &http::HeaderMap,
+    query: Option<&str>,
+) -> Door {
     if path == "/v1/events" {
         return Door::Events;
     }
@@ -60,7 +65,8 @@ fn scope_service<'a>(headers: &'a http::HeaderMap, query: Option<&'a str>) -> Op
         credential.split([',', ' ']).next()?.split('/').nth(3)
     });
     from_header.or_else(|| {
-        let credential = query?.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Credential="))?;
+        let credential =
+            query?.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Credential="))?;
         // The slashes of a presigned credential usually come percent-encoded.
         match credential.contains('/') {
             true => credential.split('/').nth(3),
@@ -70,8 +76,13 @@ fn scope_service<'a>(headers: &'a http::HeaderMap, query: Option<&'a str>) -> Op
 }
 
 /// Answers one request.
-pub async fn route(node: Arc<Node>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
-    let door = door_of(request.method(), request.uri().path(), request.headers(), request.uri().query());
+pub async fn route(
+    node: Arc<Node>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let door =
+        door_of(request.method(), request.uri().path(), request.headers(), request.uri().query());
     let started = node.clock.elapsed();
     let response = match door {
         Door::CloudTrail => cloudtrail::call(&node, peer, request).await,
@@ -92,7 +103,8 @@ fn unknown_service(request: &Request<Incoming>) -> Response<Body> {
         "Cairn does not serve {service:?}; it serves cloudtrail, sts, s3, and event intake at /v1/events. \
          Set AWS_ENDPOINT_URL_<SERVICE> for services that live elsewhere."
     );
-    let body = serde_json::json!({ "__type": "UnknownOperationException", "message": message }).to_string();
+    let body = serde_json::json!({ "__type": "UnknownOperationException", "message": message })
+        .to_string();
     answer(StatusCode::BAD_REQUEST, "application/x-amz-json-1.1", body)
 }
 
@@ -101,7 +113,10 @@ fn unknown_service(request: &Request<Incoming>) -> Response<Body> {
 async fn bucket_call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let (response, call) = node.buckets.call(request).await;
     let (Some(caller), Some(operation)) = (&call.caller, &call.operation) else { return response };
-    let error = call.error_code.as_deref().map(|code| (code, call.error_message.as_deref().unwrap_or_default()));
+    let error = call
+        .error_code
+        .as_deref()
+        .map(|code| (code, call.error_message.as_deref().unwrap_or_default()));
     let denied = call.error_code.as_deref() == Some("AccessDenied");
     let recorded = audit::record(
         node,
@@ -126,7 +141,11 @@ async fn bucket_call(node: &Node, peer: SocketAddr, request: Request<Incoming>) 
                 "bytesTransferredOut": call.bytes_out,
                 "x-amz-id-2": call.extended_request_id,
             })),
-            resources: call.resources.iter().map(|(arn, kind)| audit::resource(arn, caller.account(), kind)).collect(),
+            resources: call
+                .resources
+                .iter()
+                .map(|(arn, kind)| audit::resource(arn, caller.account(), kind))
+                .collect(),
         },
         node.clock.now(),
     )

@@ -21,7 +21,8 @@ pub async fn call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> 
     let (status, body) = match carry_out(node, peer, request, &request_id).await {
         Ok(body) => (StatusCode::OK, body),
         Err(error) => {
-            let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let status =
+                StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, error.body(&request_id))
         }
     };
@@ -38,9 +39,11 @@ async fn carry_out(
     request: Request<Incoming>,
     request_id: &str,
 ) -> Result<String, QueryError> {
-    let (parts, body) = collect(request, BODY_BYTES_MAX)
-        .await
-        .map_err(|e| QueryError { code: "InvalidParameterValue", status: 400, message: e.to_string() })?;
+    let (parts, body) = collect(request, BODY_BYTES_MAX).await.map_err(|e| QueryError {
+        code: "InvalidParameterValue",
+        status: 400,
+        message: e.to_string(),
+    })?;
     let now = node.clock.now();
     let verified = node
         .verifier
@@ -53,7 +56,8 @@ async fn carry_out(
     };
     let query::Action::GetCallerIdentity = query::parse_action(parameters)?;
     let caller = &verified.caller;
-    let region = Region::parse(&verified.scope.region).unwrap_or_else(|_| node.settings.region.clone());
+    let region =
+        Region::parse(&verified.scope.region).unwrap_or_else(|_| node.settings.region.clone());
     let call = audit::Call {
         caller,
         event_source: "sts.amazonaws.com",
@@ -67,13 +71,21 @@ async fn carry_out(
         error: None,
         request_parameters: None,
         response_elements: None,
-        additional: Some(json!({ "RequestDetails": { "endpointType": "regional", "awsServingRegion": region.as_str() } })),
+        additional: Some(
+            json!({ "RequestDetails": { "endpointType": "regional", "awsServingRegion": region.as_str() } }),
+        ),
         resources: Vec::new(),
     };
-    audit::record(node, call, now).await.map_err(|e| {
-        QueryError { code: "ServiceUnavailable", status: 503, message: format!("The call could not be recorded: {e}") }
+    audit::record(node, call, now).await.map_err(|e| QueryError {
+        code: "ServiceUnavailable",
+        status: 503,
+        message: format!("The call could not be recorded: {e}"),
     })?;
     let arn = caller.arn().unwrap_or_default();
-    let identity = query::CallerIdentity { arn: &arn, user_id: caller.principal_id(), account: caller.account().as_str() };
+    let identity = query::CallerIdentity {
+        arn: &arn,
+        user_id: caller.principal_id(),
+        account: caller.account().as_str(),
+    };
     Ok(query::caller_identity_body(identity, request_id))
 }

@@ -36,5 +36,8 @@ impl Cx<'_> {
 /// A failing catalog is our fault, not the caller's: the cause goes to our log, not into the answer.
 pub fn internal(error: CatalogError) -> ApiError {
     tracing::error!(error = &error as &dyn std::error::Error, "catalog failed");
-    ApiError::new(ErrorCode::InternalFailure, "The request processing has failed because of an internal error.")
+    ApiError::new(
+        ErrorCode::InternalFailure,
+        "The request processing has failed because of an internal error.",
+    )
 }

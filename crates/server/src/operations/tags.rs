@@ -22,23 +22,31 @@ async fn taggable(cx: Cx<'_>, resource_id: &str) -> Result<String, ApiError> {
     let invalid = || {
         ApiError::new(
             ErrorCode::CloudTrailARNInvalidException,
-            format!("Invalid Arn: {resource_id}. Expected arn:aws:cloudtrail:<region>:<account>:trail/<name>."),
+            format!(
+                "Invalid Arn: {resource_id}. Expected arn:aws:cloudtrail:<region>:<account>:trail/<name>."
+            ),
         )
     };
     if !resource_id.starts_with("arn:") {
         return Err(invalid());
     }
-    let kind = resource_id.splitn(6, ':').nth(5).and_then(|rest| rest.split('/').next()).unwrap_or("");
+    let kind =
+        resource_id.splitn(6, ':').nth(5).and_then(|rest| rest.split('/').next()).unwrap_or("");
     if matches!(kind, "eventdatastore" | "channel" | "dashboard") {
         return Err(ApiError::new(
             ErrorCode::ResourceTypeNotSupportedException,
-            format!("Tags on resources of type {kind} are not implemented in this version of Cairn."),
+            format!(
+                "Tags on resources of type {kind} are not implemented in this version of Cairn."
+            ),
         ));
     }
     let Ok(TrailRef::Arn(arn)) = TrailRef::parse(resource_id) else { return Err(invalid()) };
     match arn.lookup(cx).await? {
         Some(trail) => Ok(trail.arn),
-        None => Err(ApiError { code: ErrorCode::ResourceNotFoundException, ..not_found(cx, resource_id) }),
+        None => Err(ApiError {
+            code: ErrorCode::ResourceNotFoundException,
+            ..not_found(cx, resource_id)
+        }),
     }
 }
 
@@ -50,7 +58,10 @@ fn checked(tags: &[ApiTag]) -> Result<Vec<catalog::Tag>, ApiError> {
         let key = tag.key.clone().unwrap_or_default();
         let value = tag.value.clone().unwrap_or_default();
         if key.is_empty() || key.chars().count() > 128 {
-            return Err(invalid(format!("Tag keys have 1 to 128 characters; this one has {}.", key.chars().count())));
+            return Err(invalid(format!(
+                "Tag keys have 1 to 128 characters; this one has {}.",
+                key.chars().count()
+            )));
         }
         if value.chars().count() > 256 {
             return Err(invalid(format!("The value of tag {key} is longer than 256 characters.")));
@@ -59,7 +70,9 @@ fn checked(tags: &[ApiTag]) -> Result<Vec<catalog::Tag>, ApiError> {
             return Err(invalid(format!("Tag key {key} starts with aws:, which is reserved.")));
         }
         if let Some(bad) = key.chars().chain(value.chars()).find(|c| !allowed(*c)) {
-            return Err(invalid(format!("Tag {key} contains {bad:?}; allowed are letters, digits, spaces and _.:/=+@-")));
+            return Err(invalid(format!(
+                "Tag {key} contains {bad:?}; allowed are letters, digits, spaces and _.:/=+@-"
+            )));
         }
         if checked.iter().any(|seen| seen.key == key) {
             return Err(invalid(format!("Tag key {key} is given more than once.")));

@@ -14,7 +14,9 @@ mod start_logging;
 mod stop_logging;
 mod update_trail;
 
-use api::cloudtrail::{AdvancedEventSelector as ApiAdvancedSelector, EventSelector as ApiSelector, Trail as ApiTrail};
+use api::cloudtrail::{
+    AdvancedEventSelector as ApiAdvancedSelector, EventSelector as ApiSelector, Trail as ApiTrail,
+};
 use api::{ApiError, ErrorCode};
 use catalog::{CatalogError, Trail, TrailState};
 use event::arn::{TrailArn, TrailName};
@@ -66,9 +68,11 @@ impl TrailRef {
             TrailRef::Arn(arn) => arn.lookup(cx).await,
             TrailRef::Name(name) => {
                 let trails = cx.node.catalog.trails_of(cx.account()).await.map_err(internal)?;
-                let mut named = trails.into_iter().filter(|t| t.name == name.as_str()).collect::<Vec<_>>();
+                let mut named =
+                    trails.into_iter().filter(|t| t.name == name.as_str()).collect::<Vec<_>>();
                 let here = named.iter().position(|t| t.home_region == cx.region.as_str());
-                let found = here.or_else(|| named.iter().position(|t| t.state.settings.is_multi_region_trail));
+                let found = here
+                    .or_else(|| named.iter().position(|t| t.state.settings.is_multi_region_trail));
                 Ok(found.map(|place| named.swap_remove(place)))
             }
         }
@@ -122,7 +126,8 @@ async fn change(
     arn: &str,
     next: impl FnOnce(&Trail) -> Result<TrailState, ApiError>,
 ) -> Result<Trail, ApiError> {
-    let changed = cx.node.catalog.change_trail(arn, cx.from_seq(), cx.now.as_millisecond(), next).await;
+    let changed =
+        cx.node.catalog.change_trail(arn, cx.from_seq(), cx.now.as_millisecond(), next).await;
     cx.node.trails_changed();
     match changed {
         Ok(outcome) => outcome,

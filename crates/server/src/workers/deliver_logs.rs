@@ -66,7 +66,11 @@ impl DeliverLogs {
         for (id, reason) in &pending.damaged {
             // Set aside, so that the same window can be cut again: the cursor passes a window only
             // after its file was synced, so this one is either still in the journal or bit rot.
-            tracing::error!(file = id.as_str(), reason, "a spooled log file is damaged and set aside");
+            tracing::error!(
+                file = id.as_str(),
+                reason,
+                "a spooled log file is damaged and set aside"
+            );
             self.node.spool.quarantine(id)?;
         }
         for (id, header) in pending.files {
@@ -161,13 +165,21 @@ impl Cutter {
     }
 
     fn deal_with(&mut self, entry: &Entry) {
-        let decoded = EntryHead::decode(&entry.payload).map_err(|e| e.to_string()).and_then(|(head, record)| {
-            event::check(record, &Limits::default()).map(|header| (head, record, header)).map_err(|e| e.to_string())
-        });
+        let decoded = EntryHead::decode(&entry.payload).map_err(|e| e.to_string()).and_then(
+            |(head, record)| {
+                event::check(record, &Limits::default())
+                    .map(|header| (head, record, header))
+                    .map_err(|e| e.to_string())
+            },
+        );
         let (head, record, header) = match decoded {
             Ok(decoded) => decoded,
             Err(reason) => {
-                tracing::error!(seq = entry.seq, reason, "a journal entry cannot be read and is left out of log files");
+                tracing::error!(
+                    seq = entry.seq,
+                    reason,
+                    "a journal entry cannot be read and is left out of log files"
+                );
                 self.node.metrics.entry_unreadable();
                 return;
             }
@@ -212,7 +224,10 @@ impl Cutter {
             // A trail that was given another bucket or prefix starts a new file there.
             let moved = open.bucket != wanted.settings.s3_bucket_name
                 || open.stream.place.prefix != wanted.settings.s3_key_prefix;
-            if !moved && open.window.append(wanted.record, wanted.event_time, wanted.seq) != Err(WindowFull) {
+            if !moved
+                && open.window.append(wanted.record, wanted.event_time, wanted.seq)
+                    != Err(WindowFull)
+            {
                 return;
             }
             close(&wanted.key, state, &mut self.closed, now);
@@ -238,7 +253,11 @@ impl Cutter {
     fn close_old(&mut self) {
         let now = self.node.clock.now();
         let elapsed = self.node.clock.elapsed();
-        let flush = if self.node.is_stopping() { Duration::ZERO } else { self.node.settings.flush_interval };
+        let flush = if self.node.is_stopping() {
+            Duration::ZERO
+        } else {
+            self.node.settings.flush_interval
+        };
         for (key, state) in &mut self.streams {
             if state.open.as_ref().is_some_and(|open| elapsed.saturating_sub(open.since) >= flush) {
                 close(key, state, &mut self.closed, now);
@@ -250,12 +269,16 @@ impl Cutter {
     fn close_largest(&mut self) {
         let now = self.node.clock.now();
         loop {
-            let size = |state: &StreamState| state.open.as_ref().map_or(0, |open| open.window.plain_len());
+            let size =
+                |state: &StreamState| state.open.as_ref().map_or(0, |open| open.window.plain_len());
             let total: usize = self.streams.values().map(size).sum();
             if total <= self.node.settings.open_files_bytes_max {
                 return;
             }
-            let Some((key, state)) = self.streams.iter_mut().max_by_key(|(_, state)| size(state)) else { return };
+            let Some((key, state)) = self.streams.iter_mut().max_by_key(|(_, state)| size(state))
+            else {
+                return;
+            };
             close(key, state, &mut self.closed, now);
         }
     }
@@ -275,12 +298,17 @@ impl Cutter {
 
     fn move_cursor(&mut self) -> Result<(), journal::CursorError> {
         let read = self.reader.position();
-        let open = self.streams.values().filter_map(|state| state.open.as_ref().map(|open| open.window.seqs().0)).min();
+        let open = self
+            .streams
+            .values()
+            .filter_map(|state| state.open.as_ref().map(|open| open.window.seqs().0))
+            .min();
         let position = open.unwrap_or(read);
         self.node.handover.moved(read, position);
         // Losing a move costs reading again, so one sync a second is plenty.
         let elapsed = self.node.clock.elapsed();
-        let due = elapsed.saturating_sub(self.moved_at) >= Duration::from_secs(1) || self.node.is_stopping();
+        let due = elapsed.saturating_sub(self.moved_at) >= Duration::from_secs(1)
+            || self.node.is_stopping();
         if position > self.cursor.position() && due {
             self.cursor.advance(position)?;
             self.moved_at = elapsed;
@@ -289,7 +317,12 @@ impl Cutter {
     }
 }
 
-fn close(key: &StreamKey, state: &mut StreamState, closed: &mut VecDeque<(StreamKey, String, LogFile)>, now: Timestamp) {
+fn close(
+    key: &StreamKey,
+    state: &mut StreamState,
+    closed: &mut VecDeque<(StreamKey, String, LogFile)>,
+    now: Timestamp,
+) {
     let Some(OpenFile { window, stream, bucket, .. }) = state.open.take() else { return };
     state.done = window.seqs().1;
     closed.push_back((key.clone(), bucket, window.close(&stream, now)));

@@ -36,7 +36,12 @@ impl MakeDigests {
 
     /// Chains that should be open and are not: at home from the start of logging, elsewhere from
     /// the first file.
-    async fn start_chains(&self, trail: &TrailVersion, chains: &mut Vec<ChainRow>, now: Timestamp) -> Result<(), Fault> {
+    async fn start_chains(
+        &self,
+        trail: &TrailVersion,
+        chains: &mut Vec<ChainRow>,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         let home = ChainKey {
             trail_arn: trail.arn.clone(),
             account: trail.account.clone(),
@@ -54,13 +59,26 @@ impl MakeDigests {
             }
         }
         if started {
-            *chains = self.node.catalog.chains().await?.into_iter().filter(|c| c.key.trail_arn == trail.arn).collect();
+            *chains = self
+                .node
+                .catalog
+                .chains()
+                .await?
+                .into_iter()
+                .filter(|c| c.key.trail_arn == trail.arn)
+                .collect();
         }
         Ok(())
     }
 
     /// Makes what is due of one chain; the number of digests made.
-    async fn bring_up_to_date(&self, trail: &TrailVersion, chain: &mut ChainRow, now: Timestamp, final_due: bool) -> Result<usize, Fault> {
+    async fn bring_up_to_date(
+        &self,
+        trail: &TrailVersion,
+        chain: &mut ChainRow,
+        now: Timestamp,
+        final_due: bool,
+    ) -> Result<usize, Fault> {
         let interval_ms = i64::try_from(self.node.settings.digest_interval.as_millis())?.max(1000);
         let mut made = 0;
         if chain.previous.is_none() {
@@ -82,7 +100,8 @@ impl MakeDigests {
         }
         let end_ms = floor_ms(now);
         if final_due && made < DIGESTS_PER_TURN_MAX && end_ms > chain.end_ms {
-            let files = self.node.catalog.files_without_digest(&chain.key, now.as_millisecond()).await?;
+            let files =
+                self.node.catalog.files_without_digest(&chain.key, now.as_millisecond()).await?;
             self.append(trail, chain, end_ms, files, false).await?;
             made += 1;
         }
@@ -134,7 +153,9 @@ impl MakeDigests {
             ));
         }
         let key = self.node.digest_keys.for_digest(&self.node, &chain.key.region, end).await?;
-        let digest = tokio::task::spawn_blocking(move || Digest::build(&of, &after, end, listed, &key)).await??;
+        let digest =
+            tokio::task::spawn_blocking(move || Digest::build(&of, &after, end, listed, &key))
+                .await??;
         let new = NewDigest {
             chain: chain.key.clone(),
             bucket: digest.signed.bucket.clone(),
@@ -170,7 +191,8 @@ impl Worker for MakeDigests {
         let chains = self.node.catalog.chains().await?;
         let mut made = 0;
         for trail in newest.values() {
-            let mut own: Vec<ChainRow> = chains.iter().filter(|c| c.key.trail_arn == trail.arn).cloned().collect();
+            let mut own: Vec<ChainRow> =
+                chains.iter().filter(|c| c.key.trail_arn == trail.arn).cloned().collect();
             let validated = trail.state.settings.log_file_validation_enabled;
             let active = trail.state.logging.is_active();
             if active && validated {
@@ -185,13 +207,23 @@ impl Worker for MakeDigests {
                         self.node.catalog.start_chain(&key, floor_ms(now) - 1000).await?;
                     }
                 }
-                own = self.node.catalog.chains().await?.into_iter().filter(|c| c.key.trail_arn == trail.arn).collect();
+                own = self
+                    .node
+                    .catalog
+                    .chains()
+                    .await?
+                    .into_iter()
+                    .filter(|c| c.key.trail_arn == trail.arn)
+                    .collect();
             }
             for chain in own.iter_mut().filter(|chain| chain.open) {
                 made += self.bring_up_to_date(trail, chain, now, drained).await?;
             }
             let over = drained && own.iter().all(|chain| !chain.open);
-            if over && trail.state.deleted && self.node.catalog.digests_waiting(&trail.arn).await? == 0 {
+            if over
+                && trail.state.deleted
+                && self.node.catalog.digests_waiting(&trail.arn).await? == 0
+            {
                 self.node.catalog.purge_trail(&trail.arn).await?;
                 self.node.trails_changed();
             }
@@ -208,7 +240,11 @@ impl MakeDigests {
             Logging::Stopped { since_ms, .. } => since_ms + self.node.late_grace_ms(),
             Logging::Never | Logging::Active { .. } => 0,
         };
-        now.as_millisecond() >= late_until_ms && self.node.handover.is_drained(&trail.arn, self.node.journal.next_seq().min(trail.from_seq))
+        now.as_millisecond() >= late_until_ms
+            && self
+                .node
+                .handover
+                .is_drained(&trail.arn, self.node.journal.next_seq().min(trail.from_seq))
     }
 }
 

@@ -39,9 +39,10 @@ pub trait Worker: Send {
     async fn tick(&mut self) -> Turn;
 }
 
-
 /// The table: name, rest between turns, worker.
-pub fn table(node: &Arc<Node>) -> Result<Vec<(&'static str, Duration, Box<dyn Worker>)>, crate::node::OpenError> {
+pub fn table(
+    node: &Arc<Node>,
+) -> Result<Vec<(&'static str, Duration, Box<dyn Worker>)>, crate::node::OpenError> {
     let ms = Duration::from_millis;
     Ok(vec![
         ("deliver_logs", ms(50), Box::new(DeliverLogs::new(node.clone())?)),
@@ -53,20 +54,33 @@ pub fn table(node: &Arc<Node>) -> Result<Vec<(&'static str, Duration, Box<dyn Wo
 }
 
 /// Starts every worker; each stops at the end of a turn when `stop` is cancelled.
-pub fn start(node: &Arc<Node>, stop: &CancellationToken, tasks: &TaskTracker) -> Result<(), crate::node::OpenError> {
+pub fn start(
+    node: &Arc<Node>,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<(), crate::node::OpenError> {
     for (name, rest, worker) in table(node)? {
         tasks.spawn(turn_after_turn(name, rest, worker, stop.clone()));
     }
     Ok(())
 }
 
-async fn turn_after_turn(name: &'static str, rest: Duration, mut worker: Box<dyn Worker>, stop: CancellationToken) {
+async fn turn_after_turn(
+    name: &'static str,
+    rest: Duration,
+    mut worker: Box<dyn Worker>,
+    stop: CancellationToken,
+) {
     while !stop.is_cancelled() {
         let pause = match worker.tick().await {
             Ok(More::Yes) => continue,
             Ok(More::No) => rest,
             Err(error) => {
-                tracing::error!(worker = name, error = error.as_ref() as &dyn std::error::Error, "turn failed");
+                tracing::error!(
+                    worker = name,
+                    error = error.as_ref() as &dyn std::error::Error,
+                    "turn failed"
+                );
                 Duration::from_secs(1)
             }
         };

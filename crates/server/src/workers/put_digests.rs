@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use catalog::SignedDigest;
-use jiff::Timestamp;
 use delivery::destination::{DeliveryFailure, backoff, within_horizon};
 use delivery::digest::{METADATA_SIGNATURE, METADATA_SIGNATURE_ALGORITHM, SIGNATURE_ALGORITHM};
+use jiff::Timestamp;
 
 use crate::chance;
 use crate::node::Node;
@@ -33,7 +33,14 @@ impl PutDigests {
             (METADATA_SIGNATURE.to_owned(), digest.signature.clone()),
             (METADATA_SIGNATURE_ALGORITHM.to_owned(), SIGNATURE_ALGORITHM.to_owned()),
         ];
-        destination.put(&digest.key, digest.body_gz.clone().into(), &metadata, &self.node.put_headers(&digest.chain.trail_arn)).await
+        destination
+            .put(
+                &digest.key,
+                digest.body_gz.clone().into(),
+                &metadata,
+                &self.node.put_headers(&digest.chain.trail_arn),
+            )
+            .await
     }
 }
 
@@ -41,12 +48,20 @@ impl PutDigests {
 impl Worker for PutDigests {
     async fn tick(&mut self) -> Turn {
         let elapsed = self.node.clock.elapsed();
-        let resting: Vec<String> =
-            self.pauses.iter().filter(|(_, (_, until))| *until > elapsed).map(|(bucket, _)| bucket.clone()).collect();
+        let resting: Vec<String> = self
+            .pauses
+            .iter()
+            .filter(|(_, (_, until))| *until > elapsed)
+            .map(|(bucket, _)| bucket.clone())
+            .collect();
         let digests = self.node.catalog.digests_to_put(&resting, DIGESTS_PER_TURN_MAX).await?;
         let mut more = More::No;
         for digest in digests {
-            if self.pauses.get(&digest.bucket).is_some_and(|(_, until)| *until > self.node.clock.elapsed()) {
+            if self
+                .pauses
+                .get(&digest.bucket)
+                .is_some_and(|(_, until)| *until > self.node.clock.elapsed())
+            {
                 continue;
             }
             let attempt = self.attempt(&digest).await;
@@ -60,16 +75,32 @@ impl Worker for PutDigests {
                 }
                 Err(failure) => {
                     self.node.metrics.delivery_failed(&failure.code);
-                    tracing::warn!(key = digest.key, bucket = digest.bucket, code = failure.code, detail = failure.detail, "digest not delivered yet");
+                    tracing::warn!(
+                        key = digest.key,
+                        bucket = digest.bucket,
+                        code = failure.code,
+                        detail = failure.detail,
+                        "digest not delivered yet"
+                    );
                     let chain = &digest.chain;
-                    self.node.catalog.digest_delivery_failed(&chain.trail_arn, &chain.region, &failure.code).await?;
+                    self.node
+                        .catalog
+                        .digest_delivery_failed(&chain.trail_arn, &chain.region, &failure.code)
+                        .await?;
                     if !within_horizon(Timestamp::from_millisecond(digest.end_ms)?, now) {
-                        tracing::error!(key = digest.key, "digest dropped: it could not be delivered for 30 days");
+                        tracing::error!(
+                            key = digest.key,
+                            "digest dropped: it could not be delivered for 30 days"
+                        );
                         self.node.catalog.digest_abandoned(digest.id).await?;
                     }
-                    let attempts = self.pauses.get(&digest.bucket).map_or(1, |(n, _)| n.saturating_add(1));
+                    let attempts =
+                        self.pauses.get(&digest.bucket).map_or(1, |(n, _)| n.saturating_add(1));
                     let pause = backoff(attempts, chance::fraction(self.node.chance.as_ref()));
-                    self.pauses.insert(digest.bucket.clone(), (attempts, self.node.clock.elapsed() + pause));
+                    self.pauses.insert(
+                        digest.bucket.clone(),
+                        (attempts, self.node.clock.elapsed() + pause),
+                    );
                 }
             }
         }

@@ -29,8 +29,14 @@ impl PutLogFiles {
     }
 
     async fn put(&self, id: &SpoolId, header: &SpooledHeader) -> Turn {
-        let SpooledKind::LogFile { folder, first_seq, last_seq, count, oldest_event_time, newest_event_time } =
-            &header.kind
+        let SpooledKind::LogFile {
+            folder,
+            first_seq,
+            last_seq,
+            count,
+            oldest_event_time,
+            newest_event_time,
+        } = &header.kind
         else {
             return Err(format!("{} in the spool is not a log file", id.as_str()).into());
         };
@@ -48,16 +54,31 @@ impl PutLogFiles {
         let now_ms = now.as_millisecond();
         if let Err(failure) = attempt {
             self.node.metrics.delivery_failed(&failure.code);
-            tracing::warn!(key = header.key, bucket = header.bucket, code = failure.code, detail = failure.detail, "log file not delivered yet");
-            self.node.catalog.delivery_failed(&header.trail_arn, &header.region, now_ms, &failure.code).await?;
+            tracing::warn!(
+                key = header.key,
+                bucket = header.bucket,
+                code = failure.code,
+                detail = failure.detail,
+                "log file not delivered yet"
+            );
+            self.node
+                .catalog
+                .delivery_failed(&header.trail_arn, &header.region, now_ms, &failure.code)
+                .await?;
             if !within_horizon(header.made_at, now) {
-                tracing::error!(key = header.key, events = count, "log file dropped: it could not be delivered for 30 days");
+                tracing::error!(
+                    key = header.key,
+                    events = count,
+                    "log file dropped: it could not be delivered for 30 days"
+                );
                 self.node.catalog.skip_stream(&stream, *last_seq).await?;
                 self.forget(id, false).await?;
                 return Ok(More::Yes);
             }
             let jitter = chance::fraction(self.node.chance.as_ref());
-            self.node.handover.failed(id, self.node.clock.elapsed(), |attempts| backoff(attempts, jitter));
+            self.node
+                .handover
+                .failed(id, self.node.clock.elapsed(), |attempts| backoff(attempts, jitter));
             return Ok(More::No);
         }
         let delivered = NewLogFile {
@@ -84,7 +105,11 @@ impl PutLogFiles {
         destination.put(&header.key, gz, &[], &self.node.put_headers(&header.trail_arn)).await
     }
 
-    async fn forget(&self, id: &SpoolId, reached: bool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn forget(
+        &self,
+        id: &SpoolId,
+        reached: bool,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let spool = self.node.spool.clone();
         let spooled = id.clone();
         tokio::task::spawn_blocking(move || spool.remove(&spooled)).await??;
@@ -112,7 +137,9 @@ impl Worker for PutLogFiles {
                 Ok(More::No) => {}
                 Err(error) => {
                     // Ours, not the store's: the file goes back and is tried again soon.
-                    self.node.handover.failed(id, self.node.clock.elapsed(), |_| Duration::from_secs(1));
+                    self.node
+                        .handover
+                        .failed(id, self.node.clock.elapsed(), |_| Duration::from_secs(1));
                     failed = Some(error);
                 }
             }

@@ -6,7 +6,10 @@ use crate::operations::{Cx, internal};
 /// Every key of the Region whose validity touches the span, in one page: the AWS CLI's
 /// validate-logs never asks for a second one (spec c.4). Both ends default to now; an invalid
 /// NextToken is ignored, as AWS does.
-pub async fn list_public_keys(cx: Cx<'_>, input: ListPublicKeysRequest) -> Result<ListPublicKeysResponse, ApiError> {
+pub async fn list_public_keys(
+    cx: Cx<'_>,
+    input: ListPublicKeysRequest,
+) -> Result<ListPublicKeysResponse, ApiError> {
     let now_ms = cx.now.as_millisecond();
     let start_ms = input.start_time.map_or(now_ms, api::Timestamp::as_millis);
     let end_ms = input.end_time.map_or(now_ms, api::Timestamp::as_millis);
@@ -16,7 +19,12 @@ pub async fn list_public_keys(cx: Cx<'_>, input: ListPublicKeysRequest) -> Resul
             "The start time occurs after the end time. Specify a start time that is not later than the end time.",
         ));
     }
-    let keys = cx.node.catalog.digest_keys(cx.region.as_str(), start_ms, end_ms).await.map_err(internal)?;
+    let keys = cx
+        .node
+        .catalog
+        .digest_keys(cx.region.as_str(), start_ms, end_ms)
+        .await
+        .map_err(internal)?;
     let public_key_list = keys
         .into_iter()
         .map(|key| PublicKey {

@@ -10,7 +10,10 @@ use crate::operations::tags::checked_for_new_resource;
 use crate::operations::{Cx, internal};
 
 /// Declares a trail. It does not log until StartLogging.
-pub async fn create_trail(cx: Cx<'_>, input: CreateTrailRequest) -> Result<CreateTrailResponse, ApiError> {
+pub async fn create_trail(
+    cx: Cx<'_>,
+    input: CreateTrailRequest,
+) -> Result<CreateTrailResponse, ApiError> {
     let name = TrailName::parse(&input.name.unwrap_or_default())
         .map_err(|e| ApiError::new(ErrorCode::InvalidTrailNameException, e.to_string()))?;
     let wanted = Wanted {
@@ -29,7 +32,8 @@ pub async fn create_trail(cx: Cx<'_>, input: CreateTrailRequest) -> Result<Creat
     let settings = resolved(None, wanted)?;
     let tags = checked_for_new_resource(&input.tags_list.unwrap_or_default())?;
     let account = cx.caller.account();
-    let arn = TrailArn { region: cx.region.clone(), account: account.clone(), name: name.clone() }.to_string();
+    let arn = TrailArn { region: cx.region.clone(), account: account.clone(), name: name.clone() }
+        .to_string();
 
     let trails = cx.node.catalog.trails_of(account.as_str()).await.map_err(internal)?;
     if trails.iter().any(|trail| trail.arn == arn) {

@@ -8,10 +8,14 @@ use crate::operations::{Cx, internal};
 /// Without names: the Region's trails, and multi-Region trails from elsewhere as shadows unless
 /// includeShadowTrails is false. With names: those of this Region; with ARNs: any. Unknown ones
 /// are left out, which is not an error.
-pub async fn describe_trails(cx: Cx<'_>, input: DescribeTrailsRequest) -> Result<DescribeTrailsResponse, ApiError> {
+pub async fn describe_trails(
+    cx: Cx<'_>,
+    input: DescribeTrailsRequest,
+) -> Result<DescribeTrailsResponse, ApiError> {
     let shadows = input.include_shadow_trails.unwrap_or(true);
     let visible = |trail: &Trail| {
-        trail.home_region == cx.region.as_str() || (shadows && trail.state.settings.is_multi_region_trail)
+        trail.home_region == cx.region.as_str()
+            || (shadows && trail.state.settings.is_multi_region_trail)
     };
     let trails = match input.trail_name_list.filter(|names| !names.is_empty()) {
         None => {

@@ -27,18 +27,27 @@ pub async fn check_destination(
         (true, true) => vec![marker(Folder::CloudTrail), marker(Folder::Digest)],
     };
     let checked = match cx.node.destination(bucket) {
-        Ok(destination) => destination.check_bucket(&markers, &cx.node.put_headers(trail_arn)).await,
+        Ok(destination) => {
+            destination.check_bucket(&markers, &cx.node.put_headers(trail_arn)).await
+        }
         Err(failure) => Err(failure),
     };
     checked.map_err(|failure| refused(trail_arn, bucket, failure))
 }
 
 fn refused(trail_arn: &str, bucket: &str, failure: DeliveryFailure) -> ApiError {
-    tracing::info!(trail = trail_arn, bucket, code = failure.code, detail = failure.detail, "destination check failed");
+    tracing::info!(
+        trail = trail_arn,
+        bucket,
+        code = failure.code,
+        detail = failure.detail,
+        "destination check failed"
+    );
     match failure.code.as_str() {
-        "NoSuchBucket" => {
-            ApiError::new(ErrorCode::S3BucketDoesNotExistException, format!("S3 bucket {bucket} does not exist!"))
-        }
+        "NoSuchBucket" => ApiError::new(
+            ErrorCode::S3BucketDoesNotExistException,
+            format!("S3 bucket {bucket} does not exist!"),
+        ),
         _ if failure.status == Some(403) => ApiError::new(
             ErrorCode::InsufficientS3BucketPolicyException,
             format!("Incorrect S3 bucket policy is detected for bucket: {bucket}"),
@@ -48,5 +57,8 @@ fn refused(trail_arn: &str, bucket: &str, failure: DeliveryFailure) -> ApiError 
 }
 
 fn unavailable(bucket: &str, why: &str) -> ApiError {
-    ApiError::new(ErrorCode::ServiceUnavailable, format!("The store that holds bucket {bucket} cannot be used now ({why})."))
+    ApiError::new(
+        ErrorCode::ServiceUnavailable,
+        format!("The store that holds bucket {bucket} cannot be used now ({why})."),
+    )
 }

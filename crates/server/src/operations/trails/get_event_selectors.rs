@@ -11,6 +11,11 @@ pub async fn get_event_selectors(
     input: GetEventSelectorsRequest,
 ) -> Result<GetEventSelectorsResponse, ApiError> {
     let trail = find(cx, input.trail_name.as_deref()).await?;
-    let (event_selectors, advanced_event_selectors) = api_selectors(&trail.state.selectors.sorted_by_field())?;
-    Ok(GetEventSelectorsResponse { trail_arn: Some(trail.arn), event_selectors, advanced_event_selectors })
+    let (event_selectors, advanced_event_selectors) =
+        api_selectors(&trail.state.selectors.sorted_by_field())?;
+    Ok(GetEventSelectorsResponse {
+        trail_arn: Some(trail.arn),
+        event_selectors,
+        advanced_event_selectors,
+    })
 }

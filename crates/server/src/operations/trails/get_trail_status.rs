@@ -7,9 +7,13 @@ use crate::operations::{Cx, internal};
 
 /// Whether the trail logs, and what delivery last said about the caller's Region. The six legacy
 /// members are always there, empty until known; those named "Succeeded" hold a time (spec f.2).
-pub async fn get_trail_status(cx: Cx<'_>, input: GetTrailStatusRequest) -> Result<GetTrailStatusResponse, ApiError> {
+pub async fn get_trail_status(
+    cx: Cx<'_>,
+    input: GetTrailStatusRequest,
+) -> Result<GetTrailStatusResponse, ApiError> {
     let trail = find(cx, input.name.as_deref()).await?;
-    let status = cx.node.catalog.trail_status(&trail.arn, cx.region.as_str()).await.map_err(internal)?;
+    let status =
+        cx.node.catalog.trail_status(&trail.arn, cx.region.as_str()).await.map_err(internal)?;
     let (started_ms, stopped_ms) = match trail.state.logging {
         Logging::Never => (None, None),
         Logging::Active { since_ms, stopped_before_ms } => (Some(since_ms), stopped_before_ms),

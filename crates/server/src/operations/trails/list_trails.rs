@@ -1,11 +1,14 @@
-use api::cloudtrail::{ListTrailsRequest, ListTrailsResponse, TrailInfo};
 use api::ApiError;
+use api::cloudtrail::{ListTrailsRequest, ListTrailsResponse, TrailInfo};
 
 use crate::operations::{Cx, internal};
 
 /// All trails of the account, from every Region, in pages of 100 by ARN. The token is the last ARN
 /// of the page before, so that trails made meanwhile do not shift the pages.
-pub async fn list_trails(cx: Cx<'_>, input: ListTrailsRequest) -> Result<ListTrailsResponse, ApiError> {
+pub async fn list_trails(
+    cx: Cx<'_>,
+    input: ListTrailsRequest,
+) -> Result<ListTrailsResponse, ApiError> {
     const PAGE: usize = 100;
     let mut trails = cx.node.catalog.trails_of(cx.account()).await.map_err(internal)?;
     trails.sort_by(|a, b| a.arn.cmp(&b.arn));

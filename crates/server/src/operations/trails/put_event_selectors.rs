@@ -11,7 +11,8 @@ pub async fn put_event_selectors(
     cx: Cx<'_>,
     input: PutEventSelectorsRequest,
 ) -> Result<PutEventSelectorsResponse, ApiError> {
-    let invalid = |message: String| ApiError::new(ErrorCode::InvalidEventSelectorsException, message);
+    let invalid =
+        |message: String| ApiError::new(ErrorCode::InvalidEventSelectorsException, message);
     let selectors = match (input.event_selectors, input.advanced_event_selectors) {
         (Some(_), Some(_)) => {
             return Err(invalid(
@@ -21,7 +22,9 @@ pub async fn put_event_selectors(
         (Some(basic), None) => EventSelectors::Basic(converted(&basic)?),
         (None, Some(advanced)) => EventSelectors::Advanced(converted(&advanced)?),
         (None, None) => {
-            return Err(invalid("You must specify either EventSelectors or AdvancedEventSelectors.".into()));
+            return Err(invalid(
+                "You must specify either EventSelectors or AdvancedEventSelectors.".into(),
+            ));
         }
     };
     selectors.validate_for_trail().map_err(|e| invalid(e.to_string()))?;
@@ -32,5 +35,9 @@ pub async fn put_event_selectors(
     })
     .await?;
     let (event_selectors, advanced_event_selectors) = api_selectors(&selectors)?;
-    Ok(PutEventSelectorsResponse { trail_arn: Some(trail.arn), event_selectors, advanced_event_selectors })
+    Ok(PutEventSelectorsResponse {
+        trail_arn: Some(trail.arn),
+        event_selectors,
+        advanced_event_selectors,
+    })
 }

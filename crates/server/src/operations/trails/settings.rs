@@ -42,7 +42,11 @@ pub fn resolved(before: Option<&TrailSettings>, wanted: Wanted) -> Result<TrailS
             |b| b.include_global_service_events,
             true,
         ),
-        is_multi_region_trail: keep(wanted.is_multi_region_trail, |b| b.is_multi_region_trail, false),
+        is_multi_region_trail: keep(
+            wanted.is_multi_region_trail,
+            |b| b.is_multi_region_trail,
+            false,
+        ),
         log_file_validation_enabled: keep(
             wanted.enable_log_file_validation,
             |b| b.log_file_validation_enabled,
@@ -65,19 +69,25 @@ fn refuse_what_is_missing_here(wanted: &Wanted) -> Result<(), ApiError> {
     let given = |member: &Option<String>| member.as_deref().is_some_and(|text| !text.is_empty());
     if let Some(topic) = wanted.sns_topic_name.as_deref().filter(|topic| !topic.is_empty()) {
         let name = topic.rsplit(':').next().unwrap_or(topic);
-        let fits = name.len() <= 256 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let fits = name.len() <= 256
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if !fits || (topic.contains(':') && !topic.starts_with("arn:")) {
             return Err(ApiError::new(
                 ErrorCode::InvalidSnsTopicNameException,
-                format!("SNS topic name {topic} is not valid: use a topic's name or its full ARN; FIFO topics cannot be used."),
+                format!(
+                    "SNS topic name {topic} is not valid: use a topic's name or its full ARN; FIFO topics cannot be used."
+                ),
             ));
         }
         return Err(ApiError::new(
             ErrorCode::InsufficientSnsTopicPolicyException,
-            format!("SNS Topic {topic} cannot be used: this version of Cairn does not send notices yet. Leave SnsTopicName out."),
+            format!(
+                "SNS Topic {topic} cannot be used: this version of Cairn does not send notices yet. Leave SnsTopicName out."
+            ),
         ));
     }
-    match (given(&wanted.cloud_watch_logs_log_group_arn), given(&wanted.cloud_watch_logs_role_arn)) {
+    match (given(&wanted.cloud_watch_logs_log_group_arn), given(&wanted.cloud_watch_logs_role_arn))
+    {
         (false, false) => {}
         (true, false) => {
             return Err(ApiError::new(
@@ -115,12 +125,16 @@ fn refuse_what_is_missing_here(wanted: &Wanted) -> Result<(), ApiError> {
 
 fn checked_bucket(name: String) -> Result<String, ApiError> {
     let invalid = |why: &str| {
-        Err(ApiError::new(ErrorCode::InvalidS3BucketNameException, format!("Bucket name {name:?} is not valid: {why}.")))
+        Err(ApiError::new(
+            ErrorCode::InvalidS3BucketNameException,
+            format!("Bucket name {name:?} is not valid: {why}."),
+        ))
     };
     if name.len() < 3 || name.len() > 63 {
         return invalid("it must have 3 to 63 characters");
     }
-    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.') {
+    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+    {
         return invalid("it may hold lower-case letters, digits, hyphens and periods only");
     }
     let ends = [name.as_bytes()[0], name.as_bytes()[name.len() - 1]];
@@ -139,7 +153,12 @@ fn checked_bucket(name: String) -> Result<String, ApiError> {
 /// AWS: at most 200 characters, no leading slash, not AWSLogs/ inside. Ours: nothing that could
 /// climb out of a folder where a bucket is mirrored to one.
 fn prefix_or_error(prefix: String) -> Result<Option<String>, ApiError> {
-    let invalid = |why: &str| Err(ApiError::new(ErrorCode::InvalidS3PrefixException, format!("S3 prefix is not valid: {why}.")));
+    let invalid = |why: &str| {
+        Err(ApiError::new(
+            ErrorCode::InvalidS3PrefixException,
+            format!("S3 prefix is not valid: {why}."),
+        ))
+    };
     if prefix.chars().count() > 200 {
         return invalid("it is longer than 200 characters");
     }

@@ -6,7 +6,10 @@ use super::{change, find_at_home};
 use crate::operations::Cx;
 
 /// Idempotent: a trail that logs goes on as it is.
-pub async fn start_logging(cx: Cx<'_>, input: StartLoggingRequest) -> Result<StartLoggingResponse, ApiError> {
+pub async fn start_logging(
+    cx: Cx<'_>,
+    input: StartLoggingRequest,
+) -> Result<StartLoggingResponse, ApiError> {
     let trail = find_at_home(cx, input.name.as_deref()).await?;
     let since_ms = cx.now.as_millisecond();
     change(cx, &trail.arn, |current| {

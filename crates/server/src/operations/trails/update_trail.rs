@@ -8,7 +8,10 @@ use super::{change, find_at_home};
 use crate::operations::Cx;
 
 /// Changes what is given and keeps the rest. A failing check changes nothing.
-pub async fn update_trail(cx: Cx<'_>, input: UpdateTrailRequest) -> Result<UpdateTrailResponse, ApiError> {
+pub async fn update_trail(
+    cx: Cx<'_>,
+    input: UpdateTrailRequest,
+) -> Result<UpdateTrailResponse, ApiError> {
     let trail = find_at_home(cx, input.name.as_deref()).await?;
     let wanted = Wanted {
         s3_bucket_name: input.s3_bucket_name,
@@ -25,7 +28,8 @@ pub async fn update_trail(cx: Cx<'_>, input: UpdateTrailRequest) -> Result<Updat
     };
     let before = &trail.state.settings;
     let settings = resolved(Some(before), wanted.clone())?;
-    let enables_validation = settings.log_file_validation_enabled && !before.log_file_validation_enabled;
+    let enables_validation =
+        settings.log_file_validation_enabled && !before.log_file_validation_enabled;
     check_destination(cx, &trail.arn, &settings, enables_validation).await?;
 
     let trail = change(cx, &trail.arn, |current| {
