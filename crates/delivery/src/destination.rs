@@ -23,9 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use md5::{Digest as _, Md5};
 use object_store::ClientOptions;
 use object_store::aws::{AwsAuthorizer, AwsCredential};
-use object_store::client::{
-    HttpClient, HttpConnector, HttpRequest, HttpRequestBody, HttpResponse, ReqwestConnector,
-};
+use object_store::client::{HttpConnector, HttpRequestBody, ReqwestConnector};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::layout::MarkerKey;
@@ -36,6 +34,9 @@ mod tests;
 mod xml;
 
 pub use failure::DeliveryFailure;
+pub use object_store::client::{
+    HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
 
 /// What SigV4 leaves alone; everything else is percent-encoded, once.
 const QUERY_VALUE: &AsciiSet =
