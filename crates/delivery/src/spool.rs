@@ -243,7 +243,10 @@ impl Spool {
         let path = self.folder.join(&id.0);
         if path.exists() {
             return match read_header(&path, &id) {
-                Ok((there, _)) if there == *header => Ok(id),
+                Ok((there, _)) if there == *header => {
+                    self.sync_folder()?;
+                    Ok(id)
+                }
                 Ok(_) => Err(SpoolFault::Different { id: id.0 }),
                 Err(fault) => Err(fault),
             };
@@ -263,8 +266,17 @@ impl Spool {
             let _ = self.disk.remove_file(&temporary);
             return Err(SpoolFault::Disk { step: "spool", path, source });
         }
-        self.disk.sync_dir(&self.folder).map_err(at("sync folder", &self.folder))?;
+        if let Err(fault) = self.sync_folder() {
+            // Nobody knows whether the name is durable. Away with it, so that the next attempt
+            // makes a new one instead of trusting this one.
+            let _ = self.disk.remove_file(&path);
+            return Err(fault);
+        }
         Ok(id)
+    }
+
+    fn sync_folder(&self) -> Result<(), SpoolFault> {
+        self.disk.sync_dir(&self.folder).map_err(at("sync folder", &self.folder))
     }
 
     /// What a spooled file says about itself.
@@ -318,7 +330,7 @@ impl Spool {
         let path = self.folder.join(&id.0);
         let aside = self.folder.join(format!("{}{DAMAGED_ENDING}", id.0));
         self.disk.rename(&path, &aside).map_err(at("set aside", &path))?;
-        self.disk.sync_dir(&self.folder).map_err(at("sync folder", &self.folder))
+        self.sync_folder()
     }
 
     fn names(&self) -> Result<Vec<String>, SpoolFault> {
