@@ -163,6 +163,33 @@ async fn fail_every_call_of_the_disk(fault: Fault) {
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
+/// No fault may leave a node that neither works nor says that it needs a restart.
+#[tokio::test]
+async fn after_a_failed_call_of_the_disk_the_node_recovers_or_asks_for_a_restart() {
+    for fault in [Fault::Once(EIO), Fault::DoneButFailed(EIO), Fault::Once(ENOSPC)] {
+        for nth in 1.. {
+            let mut world = World::logging(Plan::default()).await;
+            world.disk.fail_nth(nth, fault);
+            deliver_and_attest(&mut world).await;
+            let failed = world.disk.failures() > 0;
+            world.disk.heal();
+            world.post(1, TENANT, HOME).await;
+            for _ in 0..3 {
+                world.pass(6);
+                world.turn_all().await;
+            }
+            if world.node().is_poisoned() {
+                world.crash_and_open(Crash::PowerLoss(0)).await;
+            }
+            world.settle().await;
+            check(&world, Lenient::default(), &format!("{fault:?} at disk call {nth}")).await;
+            if !failed {
+                break;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_call_of_the_disk_fails() {
     fail_every_call_of_the_disk(Fault::Once(EIO)).await;
