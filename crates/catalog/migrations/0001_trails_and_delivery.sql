@@ -77,7 +77,7 @@ CREATE TABLE log_files (
     oldest_ms    INTEGER NOT NULL,
     newest_ms    INTEGER NOT NULL,
     delivered_ms INTEGER NOT NULL,
-    digest_id    INTEGER,
+    digest_id    INTEGER, -- NULL: not listed yet; 0: delivered while nothing was attested
     UNIQUE (trail_arn, account, region, folder, first_seq)
 ) STRICT;
 CREATE INDEX log_files_without_digest ON log_files (trail_arn, account, region) WHERE digest_id IS NULL;

@@ -128,6 +128,20 @@ impl Catalog {
             .collect()
     }
 
+    /// A trail without validation has no digests: its files that were delivered before `now_ms` and
+    /// that no digest lists will not be listed later either, should validation begin again.
+    pub async fn leave_unattested(&self, trail_arn: &str, now_ms: i64) -> Result<(), CatalogError> {
+        sqlx::query(
+            "UPDATE log_files SET digest_id = 0
+             WHERE trail_arn = ? AND digest_id IS NULL AND delivered_ms < ?",
+        )
+        .bind(trail_arn)
+        .bind(now_ms)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Files and events in the ledger, for metrics and tests.
     pub async fn ledger_totals(&self) -> Result<(u64, u64), CatalogError> {
         let row = sqlx::query(

@@ -241,6 +241,19 @@ async fn a_window_takes_what_was_delivered_by_its_end_or_under_a_clock_that_ran_
     assert_eq!(listed(2_000, 5_000).await, [1, 4, 7]);
 }
 
+#[tokio::test]
+async fn files_of_a_trail_without_validation_are_never_listed() {
+    let (_folder, catalog) = open().await;
+    for (first_seq, delivered_ms) in [(1, 1_000), (4, 2_000)] {
+        catalog.log_file_delivered(&log_file(first_seq, delivered_ms)).await.unwrap();
+    }
+    catalog.leave_unattested(ARN, 2_000).await.unwrap();
+    let files = catalog.files_without_digest(&chain_key(), 9_000, 9_000).await.unwrap();
+    assert_eq!(files.iter().map(|row| row.file.first_seq).collect::<Vec<_>>(), [4]);
+    catalog.leave_unattested(ARN, 2_001).await.unwrap();
+    assert!(catalog.chains_wanted(ARN).await.unwrap().is_empty());
+}
+
 fn digest(key: &str, end_ms: i64, files: Vec<i64>) -> NewDigest {
     NewDigest {
         chain: chain_key(),

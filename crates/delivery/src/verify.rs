@@ -310,7 +310,10 @@ impl<'a> Run<'a> {
             let files = digest.file.as_mut().map(|file| std::mem::take(&mut file.log_files));
             if let Some(file) = &digest.file {
                 let span = (digest.start, digest.key.end);
-                if digest.intact {
+                // A starting digest reaches back before the start and lists nothing of that time.
+                let starts = file.previous_digest_s3_object.is_none()
+                    && files.as_ref().is_none_or(|files| files.is_empty());
+                if digest.intact && !starts {
                     self.covered.entry(id.place.clone()).or_default().push(span);
                 }
                 let summary = summary.get_or_insert_with(|| ChainSummary::new(id, digest.start));

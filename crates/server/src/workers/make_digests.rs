@@ -245,6 +245,9 @@ impl MakeDigests {
         for chain in own.iter_mut().filter(|chain| chain.open) {
             made += self.bring_up_to_date(trail, chain, now, drained).await?;
         }
+        if !validated && own.iter().all(|chain| !chain.open) {
+            self.node.catalog.leave_unattested(&trail.arn, now.as_millisecond()).await?;
+        }
         let over = drained && own.iter().all(|chain| !chain.open);
         if over && trail.state.deleted && self.node.catalog.digests_waiting(&trail.arn).await? == 0
         {
