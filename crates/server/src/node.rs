@@ -9,9 +9,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use catalog::Catalog;
-use delivery::destination::{Destination, StoreSettings};
+use delivery::destination::{
+    Addressing, DeliveryFailure, Destination, Encryption, PutHeaders, StoreSettings,
+};
 use delivery::spool::Spool;
 use durable::Disk;
 use journal::{Condition, Journal};
@@ -27,8 +30,11 @@ use crate::handover::Handover;
 use crate::metrics::Metrics;
 use crate::settings::{self, Settings};
 
+/// How long connecting to a store and putting one file may take.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+const PUT_MAX: Duration = Duration::from_secs(60);
+
 /// Everything that is open. Shared by doors, operations and workers.
-#[derive(Debug)]
 pub struct Node {
     pub settings: Settings,
     pub clock: Arc<dyn Clock>,
@@ -105,7 +111,8 @@ impl Node {
             Arc::new(store),
             keys.clone(),
             Arc::new(move || clock.now()),
-            settings.region.to_string(),
+            Arc::new(crate::bucket_policy::permits),
+            settings.bucket_host_suffixes.clone(),
         );
         let (trails_changed, _) = watch::channel(0);
         Ok(Arc::new(Node {
@@ -129,32 +136,46 @@ impl Node {
         }))
     }
 
-    /// The store behind a bucket's name. Connections are kept; the error says what is wrong with
-    /// the configured store.
-    pub fn destination(&self, bucket: &str) -> Result<Arc<Destination>, String> {
+    /// The store behind a bucket's name. Fails when the configured store makes no sense.
+    pub fn destination(&self, bucket: &str) -> Result<Arc<Destination>, DeliveryFailure> {
         let mut destinations = self.destinations.lock().expect("no holder of this lock can panic");
         if let Some(destination) = destinations.get(bucket) {
             return Ok(destination.clone());
         }
-        let store = match &self.settings.destination {
-            settings::Destination::Embedded => StoreSettings {
-                endpoint: self.endpoint(),
-                region: self.settings.region.to_string(),
-                access_key_id: self.keys.delivery_key_id().to_owned(),
-                secret_access_key: self.keys.delivery_secret().to_owned(),
-                virtual_host_style: false,
-            },
-            settings::Destination::External(store) => StoreSettings {
-                endpoint: store.endpoint.clone(),
-                region: store.region.clone(),
-                access_key_id: store.access_key_id.clone(),
-                secret_access_key: store.secret_access_key.to_string(),
-                virtual_host_style: store.virtual_host_style,
-            },
+        let own = || {
+            let (key_id, secret) = (self.keys.delivery_key_id(), self.keys.delivery_secret());
+            store_settings(self.endpoint(), self.settings.region.as_str(), key_id, secret)
         };
-        let destination = Arc::new(Destination::new(&store, bucket).map_err(|e| e.to_string())?);
+        let destination = match (destinations.values().next(), &self.settings.destination) {
+            // All buckets lie in one store and share its connections.
+            (Some(other), _) => other.with_bucket(bucket),
+            (None, settings::Destination::Embedded) => Destination::new(&own(), bucket)?,
+            (None, settings::Destination::External(store)) => {
+                let mut external = store_settings(
+                    store.endpoint.clone(),
+                    &store.region,
+                    &store.access_key_id,
+                    &store.secret_access_key,
+                );
+                if store.virtual_host_style {
+                    external.addressing = Addressing::VirtualHost;
+                }
+                Destination::new(&external, bucket)?
+            }
+        };
+        let destination = Arc::new(destination);
         destinations.insert(bucket.to_owned(), destination.clone());
         Ok(destination)
+    }
+
+    /// What every put of a log file or digest carries.
+    pub fn put_headers(&self, trail_arn: &str) -> PutHeaders {
+        let own = matches!(self.settings.destination, settings::Destination::Embedded);
+        PutHeaders {
+            source_arn: own.then(|| trail_arn.to_owned()),
+            acl: true,
+            encryption: Encryption::BucketDefault,
+        }
     }
 
     /// Where this node is reached from this machine.
@@ -193,6 +214,19 @@ impl Node {
 
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+fn store_settings(endpoint: String, region: &str, key_id: &str, secret: &str) -> StoreSettings {
+    StoreSettings {
+        endpoint,
+        addressing: Addressing::Path,
+        region: region.to_owned(),
+        access_key_id: key_id.to_owned(),
+        secret_access_key: secret.to_owned(),
+        session_token: None,
+        connect_timeout: CONNECT_MAX,
+        request_timeout: PUT_MAX,
     }
 }
 

@@ -10,9 +10,10 @@ mod sts;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use crate::audit;
 use crate::http::{Body, answer, text};
 use crate::node::Node;
 
@@ -93,4 +94,55 @@ fn unknown_service(request: &Request<Incoming>) -> Response<Body> {
     );
     let body = serde_json::json!({ "__type": "UnknownOperationException", "message": message }).to_string();
     answer(StatusCode::BAD_REQUEST, "application/x-amz-json-1.1", body)
+}
+
+/// S3, and the event of the call. Delivery's own puts go on while the journal is full: they are
+/// what makes room in it.
+async fn bucket_call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    let (response, call) = node.buckets.call(request).await;
+    let (Some(caller), Some(operation)) = (&call.caller, &call.operation) else { return response };
+    let error = call.error_code.as_deref().map(|code| (code, call.error_message.as_deref().unwrap_or_default()));
+    let denied = call.error_code.as_deref() == Some("AccessDenied");
+    let recorded = audit::record(
+        node,
+        audit::Call {
+            caller,
+            event_source: "s3.amazonaws.com",
+            event_name: operation,
+            region: call.region.as_deref().unwrap_or(node.settings.region.as_str()),
+            source_ip: peer.ip(),
+            // S3 shows the agent in brackets.
+            user_agent: call.user_agent.as_ref().map(|agent| format!("[{agent}]")).as_deref(),
+            request_id: &call.request_id,
+            read_only: call.read_only,
+            data_event: call.is_data_event,
+            error,
+            request_parameters: Some(call.request_parameters.clone().into()).filter(|_| !denied),
+            response_elements: None,
+            additional: Some(serde_json::json!({
+                "SignatureVersion": bucket::BucketCall::SIGNATURE_VERSION,
+                "AuthenticationMethod": call.authentication_method,
+                "bytesTransferredIn": call.bytes_in,
+                "bytesTransferredOut": call.bytes_out,
+                "x-amz-id-2": call.extended_request_id,
+            })),
+            resources: call.resources.iter().map(|(arn, kind)| audit::resource(arn, caller.account(), kind)).collect(),
+        },
+        node.clock.now(),
+    )
+    .await;
+    match recorded {
+        Ok(()) => response,
+        Err(error) if audit::is_delivery(caller) => {
+            tracing::warn!(%error, operation, "delivery's own call could not be recorded");
+            response
+        }
+        Err(error) => {
+            let body = format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>ServiceUnavailable</Code><Message>The call could not be \
+                 recorded ({error}). Check its effect before repeating it.</Message></Error>"
+            );
+            answer(StatusCode::SERVICE_UNAVAILABLE, "application/xml", body)
+        }
+    }
 }

@@ -61,7 +61,6 @@ async fn carry_out(
         region: region.as_str(),
         source_ip: peer.ip(),
         user_agent: text(&parts.headers, "user-agent"),
-        host: text(&parts.headers, "host"),
         request_id,
         read_only: true,
         data_event: false,

@@ -14,10 +14,13 @@ mod start_logging;
 mod stop_logging;
 mod update_trail;
 
-use api::cloudtrail::Trail as ApiTrail;
+use api::cloudtrail::{AdvancedEventSelector as ApiAdvancedSelector, EventSelector as ApiSelector, Trail as ApiTrail};
 use api::{ApiError, ErrorCode};
 use catalog::{CatalogError, Trail, TrailState};
 use event::arn::{TrailArn, TrailName};
+use event::selectors::EventSelectors;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 pub use create_trail::create_trail;
 pub use delete_trail::delete_trail;
@@ -78,7 +81,7 @@ trait Lookup {
 
 impl Lookup for TrailArn {
     async fn lookup(&self, cx: Cx<'_>) -> Result<Option<Trail>, ApiError> {
-        if self.account().as_str() != cx.account() {
+        if self.account.as_str() != cx.account() {
             return Ok(None);
         }
         cx.node.catalog.trail(&self.to_string()).await.map_err(internal)
@@ -128,6 +131,23 @@ async fn change(
     }
 }
 
+/// Selectors as the API's shapes, of one kind or the other.
+type ApiSelectors = (Option<Vec<ApiSelector>>, Option<Vec<ApiAdvancedSelector>>);
+
+fn api_selectors(selectors: &EventSelectors) -> Result<ApiSelectors, ApiError> {
+    Ok(match selectors {
+        EventSelectors::Basic(basic) => (Some(converted(basic)?), None),
+        EventSelectors::Advanced(advanced) => (None, Some(converted(advanced)?)),
+    })
+}
+
+/// The API's shapes and the event crate's have one JSON form.
+fn converted<T: DeserializeOwned>(value: &impl Serialize) -> Result<T, ApiError> {
+    serde_json::to_value(value)
+        .and_then(serde_json::from_value)
+        .map_err(|e| ApiError::new(ErrorCode::InvalidEventSelectorsException, e.to_string()))
+}
+
 /// A trail as GetTrail and DescribeTrails show it.
 fn shown(trail: Trail) -> ApiTrail {
     let settings = trail.state.settings;
@@ -143,6 +163,7 @@ fn shown(trail: Trail) -> ApiTrail {
         has_custom_event_selectors: Some(trail.state.has_custom_selectors),
         has_insight_selectors: Some(false),
         is_organization_trail: Some(false),
+        recursive_logging: Some(settings.recursive_logging),
         ..ApiTrail::default()
     }
 }

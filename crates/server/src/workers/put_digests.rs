@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use catalog::SignedDigest;
-use delivery::destination::backoff;
+use jiff::Timestamp;
+use delivery::destination::{DeliveryFailure, backoff, within_horizon};
 use delivery::digest::{METADATA_SIGNATURE, METADATA_SIGNATURE_ALGORITHM, SIGNATURE_ALGORITHM};
-use delivery::DeliveryFailure;
 
 use crate::chance;
 use crate::node::Node;
 use crate::workers::{More, Turn, Worker};
 
 const DIGESTS_PER_TURN_MAX: u32 = 20;
-/// As for log files.
-const GIVE_UP_AFTER_MS: i64 = 30 * 24 * 3600 * 1000;
 
 pub struct PutDigests {
     node: Arc<Node>,
@@ -30,13 +28,12 @@ impl PutDigests {
     }
 
     async fn attempt(&self, digest: &SignedDigest) -> Result<(), DeliveryFailure> {
-        let destination =
-            self.node.destination(&digest.bucket).map_err(|why| DeliveryFailure::own("Destination", why))?;
+        let destination = self.node.destination(&digest.bucket)?;
         let metadata = vec![
             (METADATA_SIGNATURE.to_owned(), digest.signature.clone()),
             (METADATA_SIGNATURE_ALGORITHM.to_owned(), SIGNATURE_ALGORITHM.to_owned()),
         ];
-        destination.put_digest(&digest.key, digest.body_gz.clone().into(), &metadata).await
+        destination.put(&digest.key, digest.body_gz.clone().into(), &metadata, &self.node.put_headers(&digest.chain.trail_arn)).await
     }
 }
 
@@ -53,11 +50,11 @@ impl Worker for PutDigests {
                 continue;
             }
             let attempt = self.attempt(&digest).await;
-            let now_ms = self.node.clock.now().as_millisecond();
+            let now = self.node.clock.now();
             match attempt {
                 Ok(()) => {
                     self.pauses.remove(&digest.bucket);
-                    self.node.catalog.digest_delivered(&digest, now_ms).await?;
+                    self.node.catalog.digest_delivered(&digest, now.as_millisecond()).await?;
                     self.node.metrics.digest_delivered();
                     more = More::Yes;
                 }
@@ -66,7 +63,7 @@ impl Worker for PutDigests {
                     tracing::warn!(key = digest.key, bucket = digest.bucket, code = failure.code, detail = failure.detail, "digest not delivered yet");
                     let chain = &digest.chain;
                     self.node.catalog.digest_delivery_failed(&chain.trail_arn, &chain.region, &failure.code).await?;
-                    if now_ms - digest.end_ms > GIVE_UP_AFTER_MS {
+                    if !within_horizon(Timestamp::from_millisecond(digest.end_ms)?, now) {
                         tracing::error!(key = digest.key, "digest dropped: it could not be delivered for 30 days");
                         self.node.catalog.digest_abandoned(digest.id).await?;
                     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use catalog::{NewLogFile, StreamKey};
-use delivery::DeliveryFailure;
-use delivery::destination::backoff;
+use delivery::destination::{DeliveryFailure, backoff, within_horizon};
 use delivery::spool::{SpoolId, SpooledHeader, SpooledKind};
 use futures::future::join_all;
 
@@ -18,8 +18,6 @@ use crate::workers::{More, Turn, Worker};
 
 /// Puts at a time.
 const PUTS_MAX: usize = 4;
-/// AWS: a file that cannot be delivered is tried for 30 days, then dropped.
-const GIVE_UP_AFTER_MS: i64 = 30 * 24 * 3600 * 1000;
 
 pub struct PutLogFiles {
     node: Arc<Node>,
@@ -42,14 +40,17 @@ impl PutLogFiles {
             region: header.region.clone(),
             folder: folder.clone(),
         };
-        let attempt = self.attempt(id, header).await;
+        let spool = self.node.spool.clone();
+        let spooled = id.clone();
+        let file = tokio::task::spawn_blocking(move || spool.read(&spooled)).await??;
+        let attempt = self.attempt(header, file.gz).await;
         let now = self.node.clock.now();
         let now_ms = now.as_millisecond();
         if let Err(failure) = attempt {
             self.node.metrics.delivery_failed(&failure.code);
             tracing::warn!(key = header.key, bucket = header.bucket, code = failure.code, detail = failure.detail, "log file not delivered yet");
             self.node.catalog.delivery_failed(&header.trail_arn, &header.region, now_ms, &failure.code).await?;
-            if now_ms - header.made_at.as_millisecond() > GIVE_UP_AFTER_MS {
+            if !within_horizon(header.made_at, now) {
                 tracing::error!(key = header.key, events = count, "log file dropped: it could not be delivered for 30 days");
                 self.node.catalog.skip_stream(&stream, *last_seq).await?;
                 self.forget(id, false).await?;
@@ -78,16 +79,9 @@ impl PutLogFiles {
         Ok(More::Yes)
     }
 
-    async fn attempt(&self, id: &SpoolId, header: &SpooledHeader) -> Result<(), DeliveryFailure> {
-        let spool = self.node.spool.clone();
-        let spooled = id.clone();
-        let file = tokio::task::spawn_blocking(move || spool.read(&spooled))
-            .await
-            .map_err(|e| DeliveryFailure::own("Spool", e.to_string()))?
-            .map_err(|e| DeliveryFailure::own("Spool", e.to_string()))?;
-        let destination =
-            self.node.destination(&header.bucket).map_err(|why| DeliveryFailure::own("Destination", why))?;
-        destination.put_log_file(&header.key, file.gz).await
+    async fn attempt(&self, header: &SpooledHeader, gz: Bytes) -> Result<(), DeliveryFailure> {
+        let destination = self.node.destination(&header.bucket)?;
+        destination.put(&header.key, gz, &[], &self.node.put_headers(&header.trail_arn)).await
     }
 
     async fn forget(&self, id: &SpoolId, reached: bool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

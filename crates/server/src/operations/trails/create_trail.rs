@@ -24,11 +24,12 @@ pub async fn create_trail(cx: Cx<'_>, input: CreateTrailRequest) -> Result<Creat
         cloud_watch_logs_role_arn: input.cloud_watch_logs_role_arn,
         kms_key_id: input.kms_key_id,
         is_organization_trail: input.is_organization_trail,
+        recursive_logging: input.recursive_logging,
     };
     let settings = resolved(None, wanted)?;
     let tags = checked_for_new_resource(&input.tags_list.unwrap_or_default())?;
     let account = cx.caller.account();
-    let arn = TrailArn::new(cx.region, account, &name).to_string();
+    let arn = TrailArn { region: cx.region.clone(), account: account.clone(), name: name.clone() }.to_string();
 
     let trails = cx.node.catalog.trails_of(account.as_str()).await.map_err(internal)?;
     if trails.iter().any(|trail| trail.arn == arn) {
@@ -78,6 +79,7 @@ pub async fn create_trail(cx: Cx<'_>, input: CreateTrailRequest) -> Result<Creat
         trail_arn: Some(trail.arn),
         log_file_validation_enabled: Some(settings.log_file_validation_enabled),
         is_organization_trail: Some(false),
+        recursive_logging: Some(settings.recursive_logging),
         ..CreateTrailResponse::default()
     })
 }

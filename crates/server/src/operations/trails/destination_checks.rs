@@ -3,7 +3,8 @@
 
 use api::{ApiError, ErrorCode};
 use catalog::TrailSettings;
-use delivery::layout::{Folder, marker_key};
+use delivery::destination::DeliveryFailure;
+use delivery::layout::{Folder, MarkerKey};
 
 use crate::operations::Cx;
 
@@ -14,32 +15,31 @@ pub async fn check_destination(
     with_digests: bool,
 ) -> Result<(), ApiError> {
     let bucket = &settings.s3_bucket_name;
-    let destination = match cx.node.destination(bucket) {
-        Ok(destination) => destination,
-        Err(why) => return Err(unavailable(bucket, &why)),
+    let marker = |folder| MarkerKey {
+        prefix: settings.s3_key_prefix.clone(),
+        organization: None,
+        account: cx.account().to_owned(),
+        folder,
     };
-    destination.check_bucket().await.map_err(|failure| refused(trail_arn, bucket, failure))?;
-    if !cx.node.settings.preflight_markers {
-        return Ok(());
-    }
-    let mut folders = vec![Folder::CloudTrail];
-    if with_digests {
-        folders.push(Folder::Digest);
-    }
-    for folder in folders {
-        let key = marker_key(settings.s3_key_prefix.as_deref(), None, cx.account(), folder);
-        destination.put_marker(&key).await.map_err(|failure| refused(trail_arn, bucket, failure))?;
-    }
-    Ok(())
+    let markers = match (cx.node.settings.preflight_markers, with_digests) {
+        (false, _) => vec![],
+        (true, false) => vec![marker(Folder::CloudTrail)],
+        (true, true) => vec![marker(Folder::CloudTrail), marker(Folder::Digest)],
+    };
+    let checked = match cx.node.destination(bucket) {
+        Ok(destination) => destination.check_bucket(&markers, &cx.node.put_headers(trail_arn)).await,
+        Err(failure) => Err(failure),
+    };
+    checked.map_err(|failure| refused(trail_arn, bucket, failure))
 }
 
-fn refused(trail_arn: &str, bucket: &str, failure: delivery::DeliveryFailure) -> ApiError {
+fn refused(trail_arn: &str, bucket: &str, failure: DeliveryFailure) -> ApiError {
     tracing::info!(trail = trail_arn, bucket, code = failure.code, detail = failure.detail, "destination check failed");
     match failure.code.as_str() {
         "NoSuchBucket" => {
             ApiError::new(ErrorCode::S3BucketDoesNotExistException, format!("S3 bucket {bucket} does not exist!"))
         }
-        "AccessDenied" | "Forbidden" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" => ApiError::new(
+        _ if failure.status == Some(403) => ApiError::new(
             ErrorCode::InsufficientS3BucketPolicyException,
             format!("Incorrect S3 bucket policy is detected for bucket: {bucket}"),
         ),

@@ -1,8 +1,7 @@
 use api::ApiError;
 use api::cloudtrail::{GetEventSelectorsRequest, GetEventSelectorsResponse};
-use event::selectors::EventSelectors;
 
-use super::find;
+use super::{api_selectors, find};
 use crate::operations::Cx;
 
 /// AWS returns the conditions of an advanced selector sorted by field, whatever order they were
@@ -12,16 +11,6 @@ pub async fn get_event_selectors(
     input: GetEventSelectorsRequest,
 ) -> Result<GetEventSelectorsResponse, ApiError> {
     let trail = find(cx, input.trail_name.as_deref()).await?;
-    let trail_arn = Some(trail.arn);
-    Ok(match trail.state.selectors {
-        EventSelectors::Basic(selectors) => {
-            GetEventSelectorsResponse { trail_arn, event_selectors: Some(selectors), advanced_event_selectors: None }
-        }
-        EventSelectors::Advanced(mut selectors) => {
-            for selector in &mut selectors {
-                selector.field_selectors.sort_by(|a, b| a.field.cmp(&b.field));
-            }
-            GetEventSelectorsResponse { trail_arn, event_selectors: None, advanced_event_selectors: Some(selectors) }
-        }
-    })
+    let (event_selectors, advanced_event_selectors) = api_selectors(&trail.state.selectors.sorted_by_field())?;
+    Ok(GetEventSelectorsResponse { trail_arn: Some(trail.arn), event_selectors, advanced_event_selectors })
 }

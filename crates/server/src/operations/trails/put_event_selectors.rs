@@ -3,7 +3,7 @@ use api::{ApiError, ErrorCode};
 use catalog::TrailState;
 use event::selectors::EventSelectors;
 
-use super::{change, find_at_home};
+use super::{api_selectors, change, converted, find_at_home};
 use crate::operations::Cx;
 
 /// Replaces the trail's selectors, of either kind.
@@ -18,8 +18,8 @@ pub async fn put_event_selectors(
                 "You can select events by using either EventSelectors or AdvancedEventSelectors, but not both.".into(),
             ));
         }
-        (Some(basic), None) => EventSelectors::Basic(basic),
-        (None, Some(advanced)) => EventSelectors::Advanced(advanced),
+        (Some(basic), None) => EventSelectors::Basic(converted(&basic)?),
+        (None, Some(advanced)) => EventSelectors::Advanced(converted(&advanced)?),
         (None, None) => {
             return Err(invalid("You must specify either EventSelectors or AdvancedEventSelectors.".into()));
         }
@@ -31,13 +31,6 @@ pub async fn put_event_selectors(
         Ok(TrailState { selectors: put, has_custom_selectors: true, ..current.state.clone() })
     })
     .await?;
-    let trail_arn = Some(trail.arn);
-    Ok(match selectors {
-        EventSelectors::Basic(selectors) => {
-            PutEventSelectorsResponse { trail_arn, event_selectors: Some(selectors), advanced_event_selectors: None }
-        }
-        EventSelectors::Advanced(selectors) => {
-            PutEventSelectorsResponse { trail_arn, event_selectors: None, advanced_event_selectors: Some(selectors) }
-        }
-    })
+    let (event_selectors, advanced_event_selectors) = api_selectors(&selectors)?;
+    Ok(PutEventSelectorsResponse { trail_arn: Some(trail.arn), event_selectors, advanced_event_selectors })
 }

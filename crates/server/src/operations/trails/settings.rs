@@ -16,6 +16,7 @@ pub struct Wanted {
     pub cloud_watch_logs_role_arn: Option<String>,
     pub kms_key_id: Option<String>,
     pub is_organization_trail: Option<bool>,
+    pub recursive_logging: Option<bool>,
 }
 
 /// The settings that result from a request, or AWS's error for the first member that is wrong.
@@ -47,6 +48,7 @@ pub fn resolved(before: Option<&TrailSettings>, wanted: Wanted) -> Result<TrailS
             |b| b.log_file_validation_enabled,
             false,
         ),
+        recursive_logging: keep(wanted.recursive_logging, |b| b.recursive_logging, true),
     };
     if settings.is_multi_region_trail && !settings.include_global_service_events {
         return Err(ApiError::new(

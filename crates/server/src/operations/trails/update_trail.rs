@@ -21,6 +21,7 @@ pub async fn update_trail(cx: Cx<'_>, input: UpdateTrailRequest) -> Result<Updat
         cloud_watch_logs_role_arn: input.cloud_watch_logs_role_arn,
         kms_key_id: input.kms_key_id,
         is_organization_trail: input.is_organization_trail,
+        recursive_logging: input.recursive_logging,
     };
     let before = &trail.state.settings;
     let settings = resolved(Some(before), wanted.clone())?;
@@ -43,6 +44,7 @@ pub async fn update_trail(cx: Cx<'_>, input: UpdateTrailRequest) -> Result<Updat
         trail_arn: Some(trail.arn),
         log_file_validation_enabled: Some(settings.log_file_validation_enabled),
         is_organization_trail: Some(false),
+        recursive_logging: Some(settings.recursive_logging),
         ..UpdateTrailResponse::default()
     })
 }

@@ -1,0 +1,284 @@
+//! What PutEventSelectors refuses for a trail.
+//!
+//! Sentences marked AWS are CloudTrail's own; for the others its wording is not known, only the rule.
+
+use super::matcher::is_whole_service;
+use super::{
+    AdvancedEventSelector, AdvancedFieldSelector, EventSelector, EventSelectors, Operator,
+};
+
+/// Why selectors are refused: the message of an `InvalidEventSelectorsException`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidSelectors(pub String);
+
+type Valid = Result<(), InvalidSelectors>;
+
+const DATA_RESOURCE_VALUES_MAX: usize = 250;
+const ADVANCED_VALUES_MAX: usize = 500;
+const NAME_CHARS_MAX: usize = 1_000;
+const FIELD_CHARS_MAX: usize = 1_000;
+const VALUE_CHARS_MAX: usize = 2_048;
+/// The only sources whose management events a trail may leave out, because of their volume.
+const EXCLUDABLE_SOURCES: [&str; 2] = ["kms.amazonaws.com", "rdsdata.amazonaws.com"];
+
+pub(super) fn for_trail(selectors: &EventSelectors) -> Valid {
+    match selectors {
+        EventSelectors::Basic(list) => basic(list),
+        EventSelectors::Advanced(list) => advanced(list),
+    }
+}
+
+fn refuse<T>(message: impl Into<String>) -> Result<T, InvalidSelectors> {
+    Err(InvalidSelectors(message.into()))
+}
+
+// ---- basic -------------------------------------------------------------------------------------
+
+fn basic(selectors: &[EventSelector]) -> Valid {
+    if !(1..=5).contains(&selectors.len()) {
+        // AWS
+        return refuse("Specify a valid number of selectors (1 to 5) for your trail");
+    }
+    let mut values = 0;
+    for selector in selectors {
+        values += basic_one(selector)?;
+    }
+    if values > DATA_RESOURCE_VALUES_MAX {
+        return refuse(format!(
+            "The total number of data resource values across all event selectors of a trail is {values}. The limit is {DATA_RESOURCE_VALUES_MAX}."
+        ));
+    }
+    Ok(())
+}
+
+/// Checks one selector and counts its values; "all resources of a service" does not count.
+fn basic_one(selector: &EventSelector) -> Result<usize, InvalidSelectors> {
+    let read_write = &selector.read_write_type;
+    if !matches!(read_write.as_str(), "All" | "ReadOnly" | "WriteOnly") {
+        // AWS
+        return refuse(format!("Value {read_write} for ReadWriteType is invalid."));
+    }
+    for source in &selector.exclude_management_event_sources {
+        if !EXCLUDABLE_SOURCES.contains(&source.as_str()) {
+            return refuse(format!("Value {source} for ExcludeManagementEventSources is invalid."));
+        }
+    }
+    let mut counted = 0;
+    for resource in &selector.data_resources {
+        let kind = resource.r#type.as_str();
+        let service = match kind {
+            "AWS::S3::Object" => "s3",
+            "AWS::Lambda::Function" => "lambda",
+            "AWS::DynamoDB::Table" => "dynamodb",
+            _ => return refuse(format!("Value {kind} for DataResources.Type is invalid.")),
+        };
+        if resource.values.is_empty() {
+            return refuse(format!("Specify at least one value for DataResources of type {kind}."));
+        }
+        for value in &resource.values {
+            if is_whole_service(value, service) {
+                continue;
+            }
+            if !is_arn_of(value, service) {
+                return refuse(format!("Value {value} for DataResources.Values is invalid."));
+            }
+            counted += 1;
+        }
+    }
+    Ok(counted)
+}
+
+/// Whether `arn` has the six parts of an ARN of this service and names something.
+fn is_arn_of(arn: &str, service: &str) -> bool {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    matches!(parts[..], ["arn", partition, name, _, _, resource]
+        if partition.starts_with("aws") && name == service && !resource.is_empty())
+}
+
+// ---- advanced ----------------------------------------------------------------------------------
+
+fn advanced(selectors: &[AdvancedEventSelector]) -> Valid {
+    if !(1..=500).contains(&selectors.len()) {
+        // AWS
+        return refuse("Specify between 1 and 500 selectors for your trail.");
+    }
+    let mut values = 0;
+    for selector in selectors {
+        advanced_one(selector)?;
+        let lists = selector.field_selectors.iter().flat_map(AdvancedFieldSelector::operators);
+        values += lists.map(|(_, list)| list.len()).sum::<usize>();
+    }
+    if values > ADVANCED_VALUES_MAX {
+        return refuse(format!(
+            "The total number of values across all conditions in the advanced event selectors of a trail is {values}. The limit is {ADVANCED_VALUES_MAX}."
+        ));
+    }
+    Ok(())
+}
+
+fn advanced_one(selector: &AdvancedEventSelector) -> Valid {
+    if selector.name.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX) {
+        return refuse(format!("A selector name can have at most {NAME_CHARS_MAX} characters."));
+    }
+    let fields = &selector.field_selectors;
+    for (number, field) in fields.iter().enumerate() {
+        well_formed(field)?;
+        if fields[..number].iter().any(|earlier| earlier.field == field.field) {
+            return refuse(format!("Specify the field {} only once in a selector.", field.field));
+        }
+    }
+    let category = category(fields)?;
+    for field in fields {
+        allowed(category, field)?;
+    }
+    let required = match category {
+        Category::Management => "eventCategory",
+        Category::Data => "resources.type",
+        Category::NetworkActivity => "eventSource",
+    };
+    require(fields, required)?;
+    Ok(())
+}
+
+fn well_formed(field: &AdvancedFieldSelector) -> Valid {
+    let name = &field.field;
+    let known_letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '|');
+    if name.is_empty() || name.len() > FIELD_CHARS_MAX || !name.chars().all(known_letters) {
+        return refuse(format!("The field name {name:?} is invalid."));
+    }
+    if field.operators().next().is_none() {
+        return refuse(format!("Specify at least one operator for the field {name}."));
+    }
+    for (operator, values) in field.operators() {
+        let operator = operator.name();
+        if values.is_empty() {
+            return refuse(format!(
+                "Specify at least one value for {operator} of the field {name}."
+            ));
+        }
+        if values.iter().any(|v| v.is_empty() || v.chars().count() > VALUE_CHARS_MAX) {
+            return refuse(format!(
+                "The values of {operator} of the field {name} must have 1 to {VALUE_CHARS_MAX} characters."
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The categories that a trail can select.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Category {
+    Management,
+    Data,
+    NetworkActivity,
+}
+
+fn require<'f>(
+    fields: &'f [AdvancedFieldSelector],
+    name: &str,
+) -> Result<&'f AdvancedFieldSelector, InvalidSelectors> {
+    match fields.iter().find(|field| field.field == name) {
+        Some(field) => Ok(field),
+        // AWS
+        None => refuse(format!("The following fields are required: [{name}].")),
+    }
+}
+
+fn category(fields: &[AdvancedFieldSelector]) -> Result<Category, InvalidSelectors> {
+    let field = require(fields, "eventCategory")?;
+    let value = one_value(field)?;
+    match value {
+        "Management" => Ok(Category::Management),
+        "Data" => Ok(Category::Data),
+        "NetworkActivity" => Ok(Category::NetworkActivity),
+        "Insight" | "ConfigurationItem" | "Evidence" | "ActivityAuditLog" => refuse(format!(
+            "The eventCategory {value} is only valid for event data stores, not for trails."
+        )),
+        _ => refuse(format!("Value {value} for the field eventCategory is invalid.")),
+    }
+}
+
+/// The one value of a field that must be written as Equals with one value.
+fn one_value(field: &AdvancedFieldSelector) -> Result<&str, InvalidSelectors> {
+    let mut operators = field.operators();
+    match (operators.next(), operators.next()) {
+        (Some((Operator::Equals, [value])), None) => Ok(value),
+        _ => refuse(format!("The field {} takes only Equals with exactly one value.", field.field)),
+    }
+}
+
+/// The table of d.2: which fields a category has, with which operators and values.
+fn allowed(category: Category, field: &AdvancedFieldSelector) -> Valid {
+    use Category::*;
+    use Operator::*;
+    let name = field.field.as_str();
+    match (category, name) {
+        (_, "eventCategory") => Ok(()),
+        (Management | Data, "readOnly") => only(field, &[Equals], |v| v == "true" || v == "false"),
+        (Management, "eventSource") => {
+            only(field, &[NotEquals], |value| EXCLUDABLE_SOURCES.contains(&value))
+        }
+        (
+            Management,
+            "eventName" | "eventType" | "userIdentity.arn" | "sessionCredentialFromConsole",
+        ) => refuse(format!(
+            "The field {name} is only valid for management events in event data stores, not in trails."
+        )),
+        (Data, "resources.type") => one_value(field).map(|_| ()),
+        (Data, "resources.ARN") => resource_arns(field),
+        (Data, "eventName" | "eventSource" | "eventType" | "userIdentity.arn") => Ok(()),
+        (Data, "sessionCredentialFromConsole") => {
+            only(field, &[Equals, NotEquals], |value| value == "true")
+        }
+        (NetworkActivity, "eventSource") => one_value(field).map(|_| ()),
+        (NetworkActivity, "eventName" | "vpcEndpointId") => Ok(()),
+        (NetworkActivity, "errorCode") => only(field, &[Equals], |v| v == "VpceAccessDenied"),
+        _ => refuse(format!("The field {name} is not valid for the eventCategory {category:?}.")),
+    }
+}
+
+fn only(
+    field: &AdvancedFieldSelector,
+    operators: &[Operator],
+    is_valid: fn(&str) -> bool,
+) -> Valid {
+    let name = &field.field;
+    for (operator, values) in field.operators() {
+        if !operators.contains(&operator) {
+            return refuse(format!(
+                "The operator {} is not valid for the field {name}.",
+                operator.name()
+            ));
+        }
+        if let Some(value) = values.iter().find(|value| !is_valid(value)) {
+            return refuse(format!("Value {value} for the field {name} is invalid."));
+        }
+    }
+    Ok(())
+}
+
+/// Whole ARNs must be ARNs; the other operators compare plain text. A function must be named
+/// without version or alias, as its events name it.
+fn resource_arns(field: &AdvancedFieldSelector) -> Valid {
+    let whole = [&field.equals, &field.not_equals];
+    for value in whole.into_iter().flatten().flatten() {
+        let parts: Vec<&str> = value.splitn(6, ':').collect();
+        let valid = match parts[..] {
+            ["arn", partition, "lambda", _, _, resource] => {
+                partition.starts_with("aws")
+                    && resource.strip_prefix("function:").is_some_and(|name| !name.contains(':'))
+            }
+            ["arn", partition, service, _, _, resource] => {
+                partition.starts_with("aws") && !service.is_empty() && !resource.is_empty()
+            }
+            _ => false,
+        };
+        if !valid {
+            return refuse(format!(
+                "Value {value} for the field resources.ARN is not a valid ARN."
+            ));
+        }
+    }
+    Ok(())
+}
