@@ -525,12 +525,17 @@ def parse(arguments=None):
     return settings
 
 
+def version(program) -> str:
+    return subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip()
+
+
 def run(settings) -> dict:
     results = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cores": os.cpu_count(),
         "load_average_before": os.getloadavg()[0],
-        "nats": subprocess.run([settings.nats, "--version"], capture_output=True, text=True).stdout.strip(),
+        "cairn": f"{version(settings.cairn)}, {settings.cairn}",
+        "nats": version(settings.nats),
         "sync_140kB_ms": sync_ms(settings.folder),
         "accept": [],
         "latency": [],
