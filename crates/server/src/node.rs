@@ -177,6 +177,7 @@ impl Node {
                     &store.access_key_id,
                     &store.secret_access_key,
                 );
+                external.direct = false;
                 if store.virtual_host_style {
                     external.addressing = Addressing::VirtualHost;
                 }
@@ -262,6 +263,7 @@ fn store_settings(endpoint: String, region: &str, key_id: &str, secret: &str) ->
         access_key_id: key_id.to_owned(),
         secret_access_key: secret.to_owned(),
         session_token: None,
+        direct: true,
         connect_timeout: CONNECT_MAX,
         request_timeout: PUT_MAX,
     }
