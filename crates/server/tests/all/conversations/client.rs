@@ -245,7 +245,8 @@ fn unescaped(text: &str) -> String {
 
 #[test]
 fn xml_is_read_as_nested_objects() {
-    let text = "<?xml version=\"1.0\"?>\n<A xmlns=\"x\">\n <B>1</B>\n <C><D>a &amp; b</D></C>\n</A>\n";
+    let text =
+        "<?xml version=\"1.0\"?>\n<A xmlns=\"x\">\n <B>1</B>\n <C><D>a &amp; b</D></C>\n</A>\n";
     assert_eq!(xml(text), Some(json!({"A": {"B": "1", "C": {"D": "a & b"}}})));
     assert_eq!(xml("<A><B></A>"), None);
 }

@@ -123,26 +123,21 @@ fn wanted(heard: &str) -> Option<Wanted> {
     Some(Wanted { status, code: Some(code.to_owned()), body: message.to_owned() })
 }
 
-/// `<x*3>` → `xxx`; `<1..3: "k#">` → `"k1", "k2", "k3"`. Other angle brackets stay.
+/// `<x*3>` → `xxx`; `<1..3: "k#">` → `"k1", "k2", "k3"`, the inner one first. Other angle brackets
+/// stay.
 fn expanded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(open) = rest.find('<') {
-        out.push_str(&rest[..open]);
-        rest = &rest[open..];
-        let replaced = rest.find('>').and_then(|close| Some((repeated(&rest[1..close])?, close)));
-        match replaced {
-            Some((repeated, close)) => {
-                out.push_str(&repeated);
-                rest = &rest[close + 1..];
-            }
-            None => {
-                out.push('<');
-                rest = &rest[1..];
-            }
+    for letter in text.chars() {
+        if letter == '>'
+            && let Some(open) = out.rfind('<')
+            && let Some(repeated) = repeated(&out[open + 1..])
+        {
+            out.truncate(open);
+            out.push_str(&repeated);
+        } else {
+            out.push(letter);
         }
     }
-    out.push_str(rest);
     out
 }
 
@@ -162,6 +157,7 @@ fn repetitions_are_written_out_and_placeholders_stay() {
     let cases = [
         ("<ab*3>", "ababab"),
         (r#"[<1..3: "k#">]"#, r#"["k1", "k2", "k3"]"#),
+        (r#"<1..2: #<x*2>>"#, "1xx, 2xx"),
         ("a <time> <b*2>", "a <time> bb"),
         ("1 < 2", "1 < 2"),
     ];
