@@ -18,7 +18,7 @@ run:
 ## Install what the tests need, then run all of them
 test: check
 	cargo test --locked --workspace --quiet
-	cargo build --locked -p cairn
+	cargo build --locked --workspace --bins --examples
 	CAIRN_BINARY=$(CARGO_TARGET_DIR)/debug/cairn PATH=$(VENV)/bin:$$PATH $(PYTHON) -m pytest tests/e2e -n 2 -q -m "not slow"
 
 ## Crashes by the hundred and other long runs, in release mode: before an issue is called resolved

@@ -243,7 +243,11 @@ impl Spool {
         let path = self.folder.join(&id.0);
         if path.exists() {
             return match read_header(&path, &id) {
-                Ok((there, _)) if there == *header => Ok(id),
+                // The rename may be all that an earlier attempt got done.
+                Ok((there, _)) if there == *header => {
+                    self.disk.sync_dir(&self.folder).map_err(at("sync folder", &self.folder))?;
+                    Ok(id)
+                }
                 Ok(_) => Err(SpoolFault::Different { id: id.0 }),
                 Err(fault) => Err(fault),
             };

@@ -42,7 +42,7 @@ pub async fn record(
     call: Call<'_>,
     now: Timestamp,
 ) -> Result<(), journal::AppendError> {
-    let tenant = call.caller.account().clone();
+    let tenant = *call.caller.account();
     let identity = identity(call.caller);
     let (origin, source) = match &identity {
         Identity::AwsService { invoked_by } => (Origin::Delivery, invoked_by.clone()),
@@ -68,7 +68,7 @@ pub async fn record(
         event_type: EventType::AwsApiCall,
         api_version: None,
         management_event: !call.data_event,
-        recipient_account: tenant.clone(),
+        recipient_account: tenant,
         shared_event_id: None,
         vpc_endpoint_id: None,
         service_event_details: None,
@@ -80,7 +80,7 @@ pub async fn record(
 }
 
 fn identity(caller: &Caller) -> Identity {
-    let account = caller.account().clone();
+    let account = *caller.account();
     let access_key_id = caller.access_key_id().map(str::to_owned);
     match caller.identity() {
         access::Identity::Root => {
@@ -111,7 +111,7 @@ pub fn is_delivery(caller: &Caller) -> bool {
 /// A resource of an account, by its ARN and its type such as `AWS::S3::Object`.
 pub fn resource(arn: &str, account: &AccountId, kind: &str) -> NewResource {
     NewResource {
-        account: Some(account.clone()),
+        account: Some(*account),
         kind: kind.to_owned(),
         name: ResourceName::Arn(arn.to_owned()),
     }

@@ -18,6 +18,7 @@ use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use server::clock::{Clock, SystemClock};
 
 use crate::client::Client;
 
@@ -174,7 +175,7 @@ async fn announced_keys(
     let start = arguments.from.map_or(1_300_000_000, Timestamp::as_second);
     let end = arguments
         .to
-        .map_or_else(|| Timestamp::now().as_second() + 86_400, |t| t.as_second() + 86_400);
+        .map_or_else(|| SystemClock::start().now().as_second() + 86_400, |t| t.as_second() + 86_400);
     let mut keys = Vec::new();
     for region in regions {
         let mut token: Option<String> = None;

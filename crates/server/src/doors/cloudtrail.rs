@@ -70,6 +70,12 @@ async fn carry_out(
 
     let target = text(&parts.headers, "x-amz-target").unwrap_or_default();
     let operation = json11::operation_of_target(target).map_err(|e| refused(e.into()))?;
+    let verified = match is_read_only(operation) {
+        true => verified,
+        false => node
+            .not_replayed(verified, Expect::CLOUDTRAIL.dialect, now)
+            .map_err(|e| (e.status, e.code.to_owned(), json_error(e.code, &e.message)))?,
+    };
     if !node.accepts() {
         // Nothing may happen that cannot be recorded.
         return Err(refused(ApiError::new(

@@ -37,12 +37,18 @@ pub trait Worker: Send {
     /// One turn. An error is logged and the turn is tried again later, so a turn must leave its
     /// state such that doing it again is harmless.
     async fn tick(&mut self) -> Turn;
+
+    /// What is worth doing once more when the server stops.
+    async fn last(&mut self) -> Turn {
+        Ok(More::No)
+    }
 }
 
-/// The table: name, rest between turns, worker.
-pub fn table(
-    node: &Arc<Node>,
-) -> Result<Vec<(&'static str, Duration, Box<dyn Worker>)>, crate::node::OpenError> {
+/// A row of the table: name, rest between turns, worker.
+pub type Row = (&'static str, Duration, Box<dyn Worker>);
+
+/// The table.
+pub fn table(node: &Arc<Node>) -> Result<Vec<Row>, crate::node::OpenError> {
     let ms = Duration::from_millis;
     Ok(vec![
         ("deliver_logs", ms(50), Box::new(DeliverLogs::new(node.clone())?)),
@@ -88,5 +94,12 @@ async fn turn_after_turn(
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+    if let Err(error) = worker.last().await {
+        tracing::error!(
+            worker = name,
+            error = error.as_ref() as &dyn std::error::Error,
+            "last turn failed"
+        );
     }
 }

@@ -33,8 +33,8 @@ pub async fn create_trail(
     let settings = resolved(None, wanted)?;
     let tags = checked_for_new_resource(&input.tags_list.unwrap_or_default())?;
     let account = cx.caller.account();
-    let arn = TrailArn { region: cx.region.clone(), account: account.clone(), name: name.clone() }
-        .to_string();
+    let arn =
+        TrailArn { region: cx.region.clone(), account: *account, name: name.clone() }.to_string();
 
     let trails = cx.node.catalog.trails_of(account.as_str()).await.map_err(internal)?;
     // The shadow of a multi-Region trail bears its name in every Region.
@@ -62,7 +62,7 @@ pub async fn create_trail(
             deleted: false,
         },
     };
-    match cx.node.catalog.create_trail(&trail, &tags, cx.from_seq()).await {
+    match cx.node.catalog.create_trail(&trail, &tags, cx.next_seq()).await {
         Ok(()) => {}
         Err(CatalogError::TrailExists(_)) => return Err(exists(cx, name.as_str())),
         Err(other) => return Err(internal(other)),
