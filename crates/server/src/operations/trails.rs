@@ -9,6 +9,7 @@ mod get_trail;
 mod get_trail_status;
 mod list_trails;
 mod put_event_selectors;
+mod quota;
 mod settings;
 mod start_logging;
 mod stop_logging;
