@@ -22,8 +22,8 @@ mod trails;
 use std::path::Path;
 use std::str::FromStr;
 
-use sqlx::{Connection, SqlitePool};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqlitePool};
 
 pub use chains::{Chain, ChainKey, DigestKey, NewDigest, PreviousDigest, SignedDigest};
 pub use ledger::{LogFileRow, NewLogFile, StreamKey};

@@ -22,9 +22,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use md5::{Digest as _, Md5};
 use object_store::aws::{AwsAuthorizer, AwsCredential};
-use object_store::client::{
-    HttpClient, HttpRequest, HttpRequestBody, HttpResponse,
-};
+use object_store::client::HttpRequestBody;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::layout::MarkerKey;
@@ -35,6 +33,9 @@ mod tests;
 mod xml;
 
 pub use failure::DeliveryFailure;
+pub use object_store::client::{
+    HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
 
 /// What SigV4 leaves alone; everything else is percent-encoded, once.
 const QUERY_VALUE: &AsciiSet =

@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use object_store::client::{HttpError, HttpResponseBody, HttpService};
+use object_store::client::HttpResponseBody;
 use proptest::prelude::*;
 
 use super::*;

@@ -148,8 +148,8 @@ impl MakeDigests {
                 &file.bucket,
                 &file.key,
                 &file.sha256,
-                Timestamp::from_millisecond(file.newest_ms)?,
                 Timestamp::from_millisecond(file.oldest_ms)?,
+                Timestamp::from_millisecond(file.newest_ms)?,
             ));
         }
         let key = self.node.digest_keys.for_digest(&self.node, &chain.key.region, end).await?;
