@@ -287,6 +287,7 @@ impl Checker {
     /// The verifier that users have, over each bucket.
     async fn check_with_verify(&mut self, world: &World, keys: &[DigestKey], lenient: Lenient) {
         let settings = StoreSettings {
+            direct: true,
             endpoint: "http://store.test".to_owned(),
             addressing: Addressing::Path,
             region: HOME.to_owned(),
