@@ -69,7 +69,15 @@ fn pure_rooms(tree: &Tree, found: &mut Vec<Violation>) {
     }
     // `use std::{fs, …}` says `fs::` where it is used.
     // Addresses are values; sockets are IO.
-    let words = ["tokio::", "std::fs", "std::net::Tcp", "std::net::Udp", "fs::read", "fs::File", "File::open"];
+    let words = [
+        "tokio::",
+        "std::fs",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "fs::read",
+        "fs::File",
+        "File::open",
+    ];
     for_code(tree, &words, found, Rule::PureRooms, |krate, _| PURE.contains(&krate.name.as_str()));
 }
 

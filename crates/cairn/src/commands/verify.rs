@@ -173,9 +173,10 @@ async fn announced_keys(
 ) -> Result<Vec<KnownKey>> {
     // Before CloudTrail signed anything, until a day from now: every key there ever was.
     let start = arguments.from.map_or(1_300_000_000, Timestamp::as_second);
-    let end = arguments
-        .to
-        .map_or_else(|| SystemClock::start().now().as_second() + 86_400, |t| t.as_second() + 86_400);
+    let end = arguments.to.map_or_else(
+        || SystemClock::start().now().as_second() + 86_400,
+        |t| t.as_second() + 86_400,
+    );
     let mut keys = Vec::new();
     for region in regions {
         let mut token: Option<String> = None;
