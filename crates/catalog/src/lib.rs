@@ -55,6 +55,8 @@ pub enum CatalogError {
     TrailExists(String),
     #[error("there is no trail {0}")]
     NoSuchTrail(String),
+    #[error("digest {key} was made from what is no longer so")]
+    StaleDigest { key: String },
 }
 
 impl Catalog {

@@ -8,7 +8,9 @@
 //! fault left; after each run the checker looks at nothing but the buckets and the public keys.
 
 mod checker;
+mod clocks;
 mod crashes;
 mod failures;
 mod store;
+mod trails;
 mod world;

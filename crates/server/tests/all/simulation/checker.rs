@@ -342,7 +342,7 @@ fn names_of_files(world: &World) -> HashMap<String, (String, u64)> {
     names
 }
 
-fn inflated(gz: &[u8]) -> Vec<u8> {
+pub fn inflated(gz: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     flate2::read::GzDecoder::new(gz).read_to_end(&mut plain).unwrap();
     plain

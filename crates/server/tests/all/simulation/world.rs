@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use catalog::{Chain, DigestKey, Logging, Trail, TrailSettings, TrailState};
+use catalog::{Chain, DigestKey, Logging, Trail, TrailSettings, TrailState, TrailStatus};
 use delivery::keys::{PublicKey, SigningKey};
 use durable::{Disk, FaultyDisk};
 use event::selectors::EventSelectors;
@@ -22,7 +22,8 @@ use server::settings::{Destination, IntakeAccounts, Settings};
 use server::workers::{self, More, Worker};
 use tempfile::TempDir;
 
-use super::store::Store;
+use super::checker::inflated;
+use super::store::{Object, Store};
 
 pub const TENANT: &str = "111122223333";
 pub const MEMBER: &str = "444455556666";
@@ -86,7 +87,7 @@ pub struct World {
     base: TempDir,
     data: PathBuf,
     folders: u32,
-    plan: Plan,
+    pub plan: Plan,
     pub clock: Arc<FakeClock>,
     chance: Arc<SeededChance>,
     pub store: Store,
@@ -105,6 +106,13 @@ pub struct World {
 struct Run {
     node: Arc<Node>,
     workers: Vec<(&'static str, Box<dyn Worker>)>,
+}
+
+impl Declared {
+    /// What was accepted so far may be lost.
+    pub fn forgive(&mut self) {
+        self.may.append(&mut self.must);
+    }
 }
 
 impl World {
@@ -323,6 +331,17 @@ impl World {
         backlog.open_files == 0 && backlog.spooled_files == 0 && digests.is_empty()
     }
 
+    /// Takes a worker out, to turn it beside others.
+    pub fn take_worker(&mut self, name: &str) -> Box<dyn Worker> {
+        let workers = &mut self.run.as_mut().expect("the node runs").workers;
+        let place = workers.iter().position(|(other, _)| *other == name).expect("a worker's name");
+        workers.remove(place).1
+    }
+
+    pub fn put_back(&mut self, name: &'static str, worker: Box<dyn Worker>) {
+        self.run.as_mut().expect("the node runs").workers.insert(0, (name, worker));
+    }
+
     // --- trails
 
     pub async fn create(&mut self, name: &str, bucket: &str) {
@@ -424,12 +443,16 @@ impl World {
         self.node().catalog.chains().await.unwrap()
     }
 
+    pub async fn status(&self, name: &str) -> TrailStatus {
+        self.node().catalog.trail_status(&self.trail(name).arn, HOME).await.unwrap()
+    }
+
     // --- events
 
     /// Posts events that happen now. Says whether they were acknowledged.
     pub async fn post(&mut self, count: u64, account: &str, region: &str) -> bool {
         let now = self.now();
-        let (body, ids) = self.events(count, account, region);
+        let (body, ids) = self.events(count, account, region, now);
         let tenant = AccountId::parse(TENANT).unwrap();
         let checked = intake::check(body.as_bytes(), &tenant, now, &self.node().settings);
         assert_eq!(checked.refused, 0, "{:?}", checked.refusals);
@@ -452,8 +475,30 @@ impl World {
         accepted.is_some()
     }
 
-    fn events(&mut self, count: u64, account: &str, region: &str) -> (String, Vec<String>) {
-        let now = self.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    /// Posts events that happened before now, and which the trail owes all the same.
+    pub async fn post_late(&mut self, name: &str, count: u64, region: &str, happened: Timestamp) {
+        let (body, ids) = self.events(count, TENANT, region, happened);
+        let tenant = AccountId::parse(TENANT).unwrap();
+        let checked = intake::check(body.as_bytes(), &tenant, self.now(), &self.node().settings);
+        let posted = intake::accept(&self.node().journal, checked).await.unwrap();
+        self.entries.extend((posted.accepted.unwrap().first_seq..).zip(ids.iter().cloned()));
+        self.trail_mut(name).must.extend(ids);
+    }
+
+    /// Events in the log files of a bucket, counted as often as they are there.
+    pub fn delivered_events(&self, bucket: &str) -> usize {
+        let objects = self.store.objects(bucket).into_iter();
+        objects.filter(|(key, _)| !key.contains("Digest")).map(|(_, object)| ids_in(&object)).sum()
+    }
+
+    fn events(
+        &mut self,
+        count: u64,
+        account: &str,
+        region: &str,
+        happened: Timestamp,
+    ) -> (String, Vec<String>) {
+        let happened = happened.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let (mut body, mut ids) = (String::new(), Vec::new());
         for _ in 0..count {
             self.posted += 1;
@@ -461,7 +506,7 @@ impl World {
             let event = serde_json::json!({
                 "eventVersion": "1.11",
                 "userIdentity": {"type": "IAMUser", "accountId": account, "userName": "sim"},
-                "eventTime": now,
+                "eventTime": happened,
                 "eventSource": "s3.amazonaws.com",
                 "eventName": "CreateBucket",
                 "awsRegion": region,
@@ -554,6 +599,11 @@ fn temporary_folder() -> TempDir {
         true => tempfile::tempdir_in(memory).unwrap(),
         false => tempfile::tempdir().unwrap(),
     }
+}
+
+fn ids_in(file: &Object) -> usize {
+    let json: serde_json::Value = serde_json::from_slice(&inflated(&file.bytes)).unwrap();
+    json["Records"].as_array().unwrap().len()
 }
 
 type LastingKey = (&'static str, Vec<u8>, PublicKey);
