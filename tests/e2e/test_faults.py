@@ -229,6 +229,52 @@ def test_kills_while_the_store_loses_answers_deliver_everything_once(node_with, 
     assert validate_logs(node, arn, env=split(node, moto)).is_good
 
 
+@pytest.mark.parametrize("what", ["log file", "digest"])
+@pytest.mark.parametrize("moment", ["before it is sent on", "applied and not answered", "answered"])
+def test_a_kill_at_each_step_of_a_put(tmp_path, moto, proxy, bucket, what, moment):
+    node = Node(tmp_path, config=QUICK + destination(proxy.endpoint))
+    node.port = quiet_port()
+    node.start()
+    try:
+        arn = start_trail(node, bucket)
+        ids = post(node, 1)
+        s3 = moto.s3()
+        until_delivered(s3, bucket, ids)
+        killed = []
+
+        def kill_at(request) -> bool:
+            if killed or not (request.is_log_file if what == "log file" else request.is_digest):
+                return False
+            killed.append(request.path)
+            node.process.kill()
+            return True
+
+        def plan(request):
+            if moment == "answered" or not kill_at(request):
+                return None
+            return Fault("lose") if moment.startswith("applied") else Fault("reset")
+
+        proxy.plan = plan
+        if moment == "answered":
+            proxy.after = lambda request: kill_at(request) and None
+        with contextlib.suppress(Exception):
+            ids |= post(node)
+        until(lambda: killed)
+        node.process.wait()
+        proxy.heal()
+        node.start()
+        ids |= post(node)
+        until_delivered(s3, bucket, ids)
+        assert not duplicates(tally(s3, bucket))
+        until_attested(s3, bucket)
+        result = validate_logs(node, arn, env=split(node, moto))
+        assert result.is_good, result.text
+        hashes = {r.sha256 for r in proxy.requests if r.path == killed[0]}
+        assert len(hashes) == 1
+    finally:
+        node.end()
+
+
 # --- the embedded store --------------------------------------------------------------------------
 
 def empty_and_delete(s3, bucket) -> None:

@@ -4,7 +4,8 @@
     proxy.plan = lambda request: Fault.status(503, "SlowDown") if request.is_log_file else None
 
 `plan` is asked for every request and answers with a fault, or None to let it pass. Every request is
-noted in `requests` with the fault it met, so that a test can see what was sent again.
+noted in `requests` with the fault it met, so that a test can see what was sent again. `after` is
+called when an answer has been passed on.
 """
 
 import hashlib
@@ -54,6 +55,7 @@ class Request:
 class FaultProxy:
     def __init__(self, store_port: int, port: int = 0):
         self.plan: Callable[[Request], Fault | None] = lambda request: None
+        self.after: Callable[[Request], None] = lambda request: None
         self.requests: list[Request] = []
         self.lock = threading.Lock()
         proxy = self
@@ -86,6 +88,7 @@ class FaultProxy:
 
     def heal(self) -> None:
         self.plan = lambda request: None
+        self.after = lambda request: None
 
     def end(self) -> None:
         self.server.shutdown()
@@ -127,6 +130,7 @@ class FaultProxy:
             handler.wfile.write(f"HTTP/1.1 {reply.status} OK\r\nContent-Length: 100000\r\n\r\n".encode() + b"half of ")
             return self.reset(handler)
         self.answer(handler, reply.status, kept, content)
+        self.after(request)
 
     @staticmethod
     def answer(handler: BaseHTTPRequestHandler, status: int, headers: dict, body: bytes) -> None:
