@@ -28,7 +28,7 @@ pub struct ListingQuery {
 /// One line of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListingItem {
-    Object(ObjectFacts),
+    Object(Box<ObjectFacts>),
     CommonPrefix(String),
 }
 
@@ -138,7 +138,7 @@ impl Walk<'_> {
     fn add_object(&mut self, key: &[u8], path: &Path) -> Result<ControlFlow<()>> {
         match ObjectReader::open(path) {
             Ok(Some(reader)) if reader.facts.key.as_bytes() == key => {
-                Ok(self.add(ListingItem::Object(reader.facts)))
+                Ok(self.add(ListingItem::Object(Box::new(reader.facts))))
             }
             Ok(Some(reader)) => {
                 let what = format!("it holds the key {:?}", reader.facts.key);

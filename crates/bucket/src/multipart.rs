@@ -15,7 +15,9 @@ use uuid::Uuid;
 
 use crate::error::{At, PART_BYTES_MIN, PARTS_MAX};
 use crate::put::check_user_metadata;
-use crate::{Bucket, Condition, Headers, ObjectFacts, ObjectReader, Result, Store, StoreError};
+use crate::{
+    Bucket, Checksum, Condition, Headers, ObjectFacts, ObjectReader, Result, Store, StoreError,
+};
 use crate::{Writing, entries, names, read_json};
 
 /// What is known of an upload in progress.
@@ -41,6 +43,8 @@ pub struct PartFacts {
     /// The MD5 of its bytes in hex.
     pub etag: String,
     pub last_modified: Timestamp,
+    /// What its writer sent and someone has compared with the bytes.
+    pub checksum: Option<Checksum>,
 }
 
 impl Store {
@@ -94,11 +98,13 @@ impl Store {
         mut part: Writing,
         (bucket, key, id): (&str, &str, &str),
         number: u32,
+        checksum: Option<Checksum>,
         now: Timestamp,
     ) -> Result<PartFacts> {
         let bucket = self.find(bucket)?;
         let etag = hex::encode(part.md5());
-        let facts = ObjectFacts::new(key, part.size(), etag, now, Headers::default());
+        let headers = Headers { checksum, ..Headers::default() };
+        let facts = ObjectFacts::new(key, part.size(), etag, now, headers);
         part.finish_file(&facts)?;
         let _upload = bucket.upload_ids.lock(id);
         let _presence = bucket.present()?;
@@ -118,7 +124,7 @@ impl Store {
     ) -> Result<PartFacts> {
         let mut part = self.put_part(bucket, key, id, number)?;
         part.copy_from(source, range.unwrap_or(0..source.facts.size))?;
-        self.commit_part(part, (bucket, key, id), number, now)
+        self.commit_part(part, (bucket, key, id), number, None, now)
     }
 
     /// The parts of an upload, by number.
@@ -250,5 +256,6 @@ fn part_facts(number: u32, facts: &ObjectFacts) -> PartFacts {
         size: facts.size,
         etag: facts.etag.clone(),
         last_modified: facts.last_modified(),
+        checksum: facts.headers.checksum.clone(),
     }
 }

@@ -303,7 +303,7 @@ fn upload_parts(store: &Store, parts: &[(u32, &[u8])]) -> (String, Vec<(u32, Str
     for (number, data) in parts {
         let mut part = store.put_part("logs", "big", &id, *number).unwrap();
         part.write(data).unwrap();
-        let part = store.commit_part(part, ("logs", "big", &id), *number, NOW).unwrap();
+        let part = store.commit_part(part, ("logs", "big", &id), *number, None, NOW).unwrap();
         sent.push((*number, part.etag));
     }
     (id, sent)

@@ -44,6 +44,9 @@ const KEY: &AsciiSet = &QUERY_VALUE.remove(b'/');
 /// An error document is a few hundred bytes, a page of a listing below 2 MB.
 const DOCUMENT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
+/// Carries the trail's ARN to Cairn's own bucket door; signed like every header.
+pub const SOURCE_ARN_HEADER: &str = "x-amz-cairn-source-arn";
+
 /// How a bucket's name stands in a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addressing {
@@ -102,6 +105,9 @@ pub enum Encryption {
 /// Headers of a put that come from the trail and the store, not from the object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutHeaders {
+    /// The trail on whose behalf it is put. Only Cairn's own bucket door reads it, to answer the
+    /// condition `aws:SourceArn` of bucket policies; other stores are not told.
+    pub source_arn: Option<String>,
     /// Send `x-amz-acl: bucket-owner-full-control`, as AWS does; some stores refuse ACLs.
     pub acl: bool,
     /// Server-side encryption.
@@ -227,6 +233,9 @@ impl Destination {
             // Buckets with Object Lock demand it; others check the bytes with it.
             ("content-md5".to_owned(), BASE64_STANDARD.encode(Md5::digest(&gz))),
         ];
+        if let Some(arn) = &headers.source_arn {
+            sent.push((SOURCE_ARN_HEADER.to_owned(), arn.clone()));
+        }
         if headers.acl {
             sent.push(("x-amz-acl".to_owned(), "bucket-owner-full-control".to_owned()));
         }

@@ -5,7 +5,7 @@
 //! 2 digests   each: whole gzip, JSON, own name and bucket, key known, signature    (parallel)
 //! 3 links     each to its neighbour in time: name, bucket, hash, signature, end = start
 //! 4 files     each listed file: there, one whole gzip member, SHA-256              (parallel)
-//! 5 list      log files in no digest although digests cover their minute
+//! 5 list      log files in no digest although digests cover their minute, or should
 //! ```
 //!
 //! Stronger than `aws cloudtrail validate-logs`, which follows links backwards and, where two
@@ -155,6 +155,8 @@ struct Run<'a> {
     listed: HashSet<[u8; 32]>,
     /// What intact digests cover, per place.
     covered: BTreeMap<Place, Vec<(Timestamp, Timestamp)>>,
+    /// What missing and altered digests would have covered, per place.
+    broken: BTreeMap<Place, Vec<(Timestamp, Timestamp)>>,
 }
 
 impl<'a> Run<'a> {
@@ -169,6 +171,7 @@ impl<'a> Run<'a> {
             report: Report::default(),
             listed: HashSet::new(),
             covered: BTreeMap::new(),
+            broken: BTreeMap::new(),
         }
     }
 
@@ -226,6 +229,9 @@ impl<'a> Run<'a> {
             self.at.bytes_read += bytes_read;
             self.check_bucket(&mut digest, findings);
             check_links(options, id, previous.as_ref(), &digest, &mut self.report);
+            if let Some(span) = broken_before(previous.as_ref(), &digest) {
+                self.broken.entry(id.place.clone()).or_default().push(span);
+            }
             let files = digest.file.as_mut().map(|file| std::mem::take(&mut file.log_files));
             if let Some(file) = &digest.file {
                 let span = (digest.start, digest.key.end);
@@ -313,6 +319,9 @@ impl<'a> Run<'a> {
         for spans in self.covered.values_mut() {
             merge(spans);
         }
+        for spans in self.broken.values_mut() {
+            merge(spans);
+        }
         let mut listing = self.source.list(&self.options.prefix);
         while let Some(object) = listing.try_next().await? {
             if self.listed.contains(&key_hash(&object.key)) {
@@ -321,6 +330,10 @@ impl<'a> Run<'a> {
             let mut finding = match ObjectKey::parse(&object.key) {
                 Some(ObjectKey::LogFile(key)) => match self.covers(&key) {
                     Coverage::None => continue,
+                    Coverage::Broken => {
+                        let detail = "the digest that should list it is missing or altered";
+                        Finding::error(Problem::LogFileUnattested, &object.key, detail.to_owned())
+                    }
                     Coverage::Whole => {
                         let detail = "no digest lists it although digests cover its minute";
                         Finding::error(Problem::LogFileUnlisted, &object.key, detail.to_owned())
@@ -347,15 +360,19 @@ impl<'a> Run<'a> {
 
     /// Whether digests cover the whole minute of delivery that is in the file's name.
     fn covers(&self, key: &LogFileKey) -> Coverage {
-        let Some(spans) = self.covered.get(&key.place) else { return Coverage::None };
         let from = key.delivered_at;
         let to = from.saturating_add(SignedDuration::from_mins(1)).unwrap_or(Timestamp::MAX);
-        match spans.iter().find(|(start, end)| *start <= from && to <= *end) {
-            None => Coverage::None,
+        let within = |spans: &BTreeMap<Place, Vec<(Timestamp, Timestamp)>>| {
+            let spans = spans.get(&key.place)?;
+            spans.iter().find(|(start, end)| *start <= from && to <= *end).copied()
+        };
+        match within(&self.covered) {
             Some((_, end)) if end.duration_since(to) < self.options.late_delivery => {
                 Coverage::NearEnd
             }
             Some(_) => Coverage::Whole,
+            None if within(&self.broken).is_some() => Coverage::Broken,
+            None => Coverage::None,
         }
     }
 
@@ -370,8 +387,26 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The time that a digest should have covered and nothing genuine does.
+fn broken_before(
+    previous: Option<&CheckedDigest>,
+    digest: &CheckedDigest,
+) -> Option<(Timestamp, Timestamp)> {
+    let since = previous.map(|previous| previous.key.end);
+    let begins_again =
+        digest.file.as_ref().is_some_and(|file| file.previous_digest_s3_object.is_none());
+    match since {
+        Some(since) if digest.intact && !begins_again && since < digest.start => {
+            Some((since, digest.start))
+        }
+        _ if digest.intact || digest.unverifiable => None,
+        since => Some((since.unwrap_or(digest.start), digest.key.end)),
+    }
+}
+
 enum Coverage {
     None,
+    Broken,
     NearEnd,
     Whole,
 }

@@ -72,7 +72,8 @@ impl DiskFile for RealFile {
     }
 
     fn preallocate(&mut self, len: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+        let flags = FallocateFlags::empty();
+        match rustix::io::retry_on_intr(|| rustix::fs::fallocate(&self.0, flags, 0, len)) {
             // Some filesystems cannot reserve; the file then grows as it is written.
             Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
             other => Ok(other?),

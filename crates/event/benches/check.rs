@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use event::{Limits, split};
 
 const BATCH_RECORDS: usize = 100;
-const BATCHES: usize = 64;
+const BATCHES: usize = 16;
 const RUN: Duration = Duration::from_secs(2);
 
 /// A record of about 1.4 KB as a role session reading an object makes it.
@@ -44,24 +44,30 @@ fn main() {
     }
 }
 
+/// Other work on the machine takes time away, never gives any: the fastest pass over all bodies is
+/// what the code needs, the mean is what this machine gave.
 fn measure(name: &str, bodies: &[String]) {
     let limits = Limits::default();
+    let bytes: usize = bodies.iter().map(String::len).sum();
     let started = Instant::now();
-    let (mut records, mut bytes) = (0_u64, 0_u64);
+    let mut fastest = Duration::MAX;
+    let mut passes = 0_u32;
     while started.elapsed() < RUN {
+        let pass = Instant::now();
         for body in bodies {
             for item in split(black_box(body.as_bytes()), &limits) {
                 let (_, header) = item.result.expect("the records made above are good ones");
                 black_box(&header);
-                records += 1;
             }
-            bytes += body.len() as u64;
         }
+        fastest = fastest.min(pass.elapsed());
+        passes += 1;
     }
-    let seconds = started.elapsed().as_secs_f64();
-    println!(
-        "{name}: {:.0} records/s, {:.0} MB/s",
-        records as f64 / seconds,
-        bytes as f64 / seconds / 1e6
-    );
+    for (what, pass) in [("fastest", fastest), ("mean", started.elapsed() / passes)] {
+        println!(
+            "{name}, {what}: {:.0} records/s, {:.0} MB/s",
+            (bodies.len() * BATCH_RECORDS) as f64 / pass.as_secs_f64(),
+            bytes as f64 / pass.as_secs_f64() / 1e6
+        );
+    }
 }

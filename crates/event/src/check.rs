@@ -113,14 +113,21 @@ fn top_level(scan: &mut Scan<'_>, start: usize, fields: &mut Fields) -> Scanned<
             _ => Watch::Off,
         };
         let value_start = at;
-        at = scan.value(at, 2, watch)?;
+        let mut value_escaped = false;
+        if scan.byte(at) == Some(b'"') {
+            let (end, escaped) = scan.string(at + 1)?;
+            scan.look_at_string(at + 1, end, watch);
+            (at, value_escaped) = (end + 1, escaped);
+        } else {
+            at = scan.value(at, 2, watch)?;
+        }
         match field {
             Some(field) => {
                 scan.count_key(&mut keys, key_start);
                 if fields.is_set(field) {
                     scan.refuse_duplicate(key_start, key_end);
                 }
-                fields.set(field, Span { start: value_start, end: at });
+                fields.set(field, Span { start: value_start, end: at, escaped: value_escaped });
             }
             None => scan.note_key(&mut keys, key_start, key_end, escaped),
         }

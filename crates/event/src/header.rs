@@ -255,6 +255,8 @@ fn region<'a>(values: &Values<'a, '_>) -> Result<Text<'a>, Refusal> {
 pub(crate) struct Span {
     pub start: usize,
     pub end: usize,
+    /// The value is a string with escapes in it.
+    pub escaped: bool,
 }
 
 /// The spans of the known fields of one record.
@@ -282,7 +284,7 @@ struct Values<'a, 'f> {
 impl<'a> Values<'a, '_> {
     /// The text of the value; `None` when it is absent or null.
     fn get(&self, field: Field) -> Option<&'a str> {
-        let Span { start, end } = self.fields.0[field as usize];
+        let Span { start, end, .. } = self.fields.0[field as usize];
         let value = &self.text[start..end];
         (end != 0 && value != "null").then_some(value)
     }
@@ -290,8 +292,9 @@ impl<'a> Values<'a, '_> {
     /// A non-empty string.
     fn string(&self, field: Field) -> Result<Option<Text<'a>>, Refusal> {
         let Some(value) = self.get(field) else { return Ok(None) };
-        match json::string(value) {
-            Some(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        match value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) {
+            Some("") => Ok(None),
+            Some(inside) => Ok(Some(Text::new(inside, self.fields.0[field as usize].escaped))),
             None => Err(Refusal::WrongType { field: field.name(), wanted: "a string" }),
         }
     }
@@ -361,39 +364,64 @@ pub(crate) enum Field {
 impl Field {
     const COUNT: usize = Field::ApiVersion as usize + 1;
 
-    /// The field with this name. The length is compared first: it leaves few candidates.
+    /// The field with this name. The literals have lengths known when this is compiled, so that each
+    /// comparison is one or two instructions and not a call.
     #[inline]
     pub fn from_name(name: &[u8]) -> Option<Self> {
         use Field::*;
-        let candidates: &[Field] = match name.len() {
-            7 => &[EventId, EventIdOfAggregate],
-            8 => &[ReadOnly],
-            9 => &[
-                EventTime,
-                EventName,
-                AwsRegion,
-                UserAgent,
-                RequestId,
-                EventType,
-                Resources,
-                ErrorCode,
-                AccountIdOfAggregate,
-                EventData,
-            ],
-            10 => &[TlsDetails, ApiVersion, TimeWindow],
-            11 => &[EventSource],
-            12 => &[EventVersion, UserIdentity, ErrorMessage],
-            13 => &[EventCategory, SharedEventId, VpcEndpointId],
-            14 => &[InsightDetails],
-            15 => &[SourceIpAddress, ManagementEvent],
-            16 => &[ResponseElements],
-            17 => &[RequestParameters],
-            18 => &[RecipientAccountId],
-            19 => &[AdditionalEventData],
-            28 => &[SessionCredentialFromConsole],
-            _ => &[],
+        let field = match name.len() {
+            7 => match name {
+                b"eventID" => EventId,
+                b"eventId" => EventIdOfAggregate,
+                _ => return None,
+            },
+            8 if name == b"readOnly" => ReadOnly,
+            9 => match name {
+                b"eventTime" => EventTime,
+                b"eventName" => EventName,
+                b"awsRegion" => AwsRegion,
+                b"userAgent" => UserAgent,
+                b"requestID" => RequestId,
+                b"eventType" => EventType,
+                b"resources" => Resources,
+                b"errorCode" => ErrorCode,
+                b"accountId" => AccountIdOfAggregate,
+                b"eventData" => EventData,
+                _ => return None,
+            },
+            10 => match name {
+                b"tlsDetails" => TlsDetails,
+                b"apiVersion" => ApiVersion,
+                b"timeWindow" => TimeWindow,
+                _ => return None,
+            },
+            11 if name == b"eventSource" => EventSource,
+            12 => match name {
+                b"eventVersion" => EventVersion,
+                b"userIdentity" => UserIdentity,
+                b"errorMessage" => ErrorMessage,
+                _ => return None,
+            },
+            13 => match name {
+                b"eventCategory" => EventCategory,
+                b"sharedEventID" => SharedEventId,
+                b"vpcEndpointId" => VpcEndpointId,
+                _ => return None,
+            },
+            14 if name == b"insightDetails" => InsightDetails,
+            15 => match name {
+                b"sourceIPAddress" => SourceIpAddress,
+                b"managementEvent" => ManagementEvent,
+                _ => return None,
+            },
+            16 if name == b"responseElements" => ResponseElements,
+            17 if name == b"requestParameters" => RequestParameters,
+            18 if name == b"recipientAccountId" => RecipientAccountId,
+            19 if name == b"additionalEventData" => AdditionalEventData,
+            28 if name == b"sessionCredentialFromConsole" => SessionCredentialFromConsole,
+            _ => return None,
         };
-        candidates.iter().copied().find(|field| field.name().as_bytes() == name)
+        Some(field)
     }
 
     pub fn name(self) -> &'static str {
@@ -430,6 +458,55 @@ impl Field {
             AdditionalEventData => "additionalEventData",
             TlsDetails => "tlsDetails",
             ApiVersion => "apiVersion",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Field;
+
+    #[test]
+    fn every_field_is_found_by_its_name() {
+        use Field::*;
+        let all = [
+            EventTime,
+            EventSource,
+            EventName,
+            AwsRegion,
+            EventId,
+            EventIdOfAggregate,
+            EventType,
+            EventCategory,
+            ReadOnly,
+            ManagementEvent,
+            RecipientAccountId,
+            AccountIdOfAggregate,
+            ErrorCode,
+            SessionCredentialFromConsole,
+            VpcEndpointId,
+            SharedEventId,
+            UserIdentity,
+            Resources,
+            InsightDetails,
+            TimeWindow,
+            EventData,
+            RequestParameters,
+            ResponseElements,
+            EventVersion,
+            SourceIpAddress,
+            UserAgent,
+            ErrorMessage,
+            RequestId,
+            AdditionalEventData,
+            TlsDetails,
+            ApiVersion,
+        ];
+        assert_eq!(all.len(), Field::COUNT);
+        for field in all {
+            assert_eq!(Field::from_name(field.name().as_bytes()), Some(field));
+            assert_eq!(Field::from_name(&field.name().as_bytes()[1..]), None);
+            assert_eq!(Field::from_name(field.name().to_uppercase().as_bytes()), None);
         }
     }
 }

@@ -99,15 +99,17 @@ fn watch_below(key: &str) -> Watch {
     }
 }
 
-/// Whether a key (as it lies in the record) names a secret. The lengths and last letters turn away
+/// Whether a key (as it lies in the record) names a secret. The length and the last letters turn away
 /// nearly every key before anything is compared.
 #[inline]
 pub(crate) fn is_secret_name(key: &[u8]) -> bool {
     if !NAME_BYTES.contains(&key.len()) {
         return false;
     }
-    match key[key.len() - 1] | 0x20 {
-        b'd' | b'y' | b't' | b'n' | b'l' | b'e' | b'g' | b's' => is_listed(key),
+    let [.., last_but_one, last] = key else { return false };
+    match [last_but_one | 0x20, last | 0x20] {
+        [b'r' | b'w', b'd'] | [b'd', b's'] | [b'e', b'y' | b't' | b'n'] => is_listed(key),
+        [b'o', b'n'] | [b'a', b'l'] | [b's', b'e'] | [b'r', b'y'] | [b'n', b'g'] => is_listed(key),
         _ => false,
     }
 }
@@ -122,7 +124,6 @@ fn is_listed(key: &[u8]) -> bool {
         }
     }
     let folded = &folded[..length];
-    // Names that end alike differ in their first letter or length at once; the list is short.
     SECRET_NAMES.iter().any(|name| name.len() == length && name.as_bytes() == folded)
 }
 

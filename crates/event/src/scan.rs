@@ -131,14 +131,12 @@ impl<'a> Scan<'a> {
     }
 
     /// Walks over the value that starts at `at`; gives where it ends.
-    #[inline]
+    #[inline(always)]
     pub fn value(&mut self, at: usize, depth: usize, watch: Watch) -> Scanned<usize> {
         match self.byte(at) {
             Some(b'"') => {
                 let (end, _) = self.string(at + 1)?;
-                if watch == Watch::Secret || self.look_for_pem {
-                    self.note_secret(at + 1, end, watch);
-                }
+                self.look_at_string(at + 1, end, watch);
                 Ok(end + 1)
             }
             Some(b'{') => self.object(at, depth, watch),
@@ -153,17 +151,22 @@ impl<'a> Scan<'a> {
 
     /// Walks over the string whose first character is at `at`; gives the place of the closing quote
     /// and whether there are escapes.
-    #[inline]
-    pub fn string(&self, mut at: usize) -> Scanned<(usize, bool)> {
-        let mut escaped = false;
+    #[inline(always)]
+    pub fn string(&self, at: usize) -> Scanned<(usize, bool)> {
+        let end = end_of_plain_run(self.text.as_bytes(), at);
+        match self.byte(end) {
+            Some(b'"') => Ok((end, false)),
+            _ => self.string_with_escapes(end).map(|end| (end, true)),
+        }
+    }
+
+    /// Goes on with a string where the first plain run has ended at `at`, not with a quote.
+    #[inline(never)]
+    fn string_with_escapes(&self, mut at: usize) -> Scanned<usize> {
         loop {
-            at = end_of_plain_run(self.text.as_bytes(), at);
             match self.byte(at) {
-                Some(b'"') => return Ok((at, escaped)),
-                Some(b'\\') => {
-                    escaped = true;
-                    at = self.escape(at)?;
-                }
+                Some(b'"') => return Ok(at),
+                Some(b'\\') => at = end_of_plain_run(self.text.as_bytes(), self.escape(at)?),
                 _ => return self.broken(at, "a control character in a string"),
             }
         }
@@ -368,7 +371,7 @@ impl<'a> Scan<'a> {
         let text = self.text;
         let marks = &self.marks[keys.base..];
         let set = keys.set.get_or_insert_with(|| {
-            Box::new(marks.iter().map(|mark| Cow::Borrowed(&text[mark.start..mark.end])).collect())
+            marks.iter().map(|mark| Cow::Borrowed(&text[mark.start..mark.end])).collect()
         });
         let key = &text[start..end];
         let key = if key.contains('\\') { Cow::Owned(unescape(key)) } else { Cow::Borrowed(key) };
@@ -382,6 +385,14 @@ impl<'a> Scan<'a> {
     pub fn refuse_duplicate(&mut self, start: usize, end: usize) {
         let key = Refusal::echo(&unescape(&self.text[start..end]));
         self.refuse(Refusal::DuplicateKey { key, offset: start });
+    }
+
+    /// Notices a string value that must not be stored.
+    #[inline(always)]
+    pub fn look_at_string(&mut self, start: usize, end: usize, watch: Watch) {
+        if watch == Watch::Secret || self.look_for_pem {
+            self.note_secret(start, end, watch);
+        }
     }
 
     #[cold]
@@ -398,7 +409,7 @@ impl<'a> Scan<'a> {
 pub(crate) struct OpenKeys<'a> {
     base: usize,
     count: usize,
-    set: Option<Box<HashSet<Cow<'a, str>>>>,
+    set: Option<HashSet<Cow<'a, str>>>,
 }
 
 #[inline(always)]

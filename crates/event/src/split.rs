@@ -201,21 +201,26 @@ impl<'a> Records<'a> {
 
     /// Goes past the `]`, and in an object past its other members and its `}`.
     fn close_array(&mut self, in_object: bool) -> Scanned<()> {
-        let mut at = self.at + 1;
-        while in_object {
-            at = self.scan.skip_space(at);
-            match self.scan.byte(at) {
-                Some(b'}') => {
-                    at += 1;
-                    break;
-                }
-                Some(b',') => at = self.skip_member(self.scan.skip_space(at + 1))?,
-                _ => return self.scan.broken(at, "a comma or } is wanted"),
-            }
+        self.at += 1;
+        if in_object {
+            self.close_object()?;
         }
-        self.at = at;
         self.state = State::Between;
         Ok(())
+    }
+
+    fn close_object(&mut self) -> Scanned<()> {
+        loop {
+            self.at = self.scan.skip_space(self.at);
+            match self.scan.byte(self.at) {
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b',') => self.at = self.skip_member(self.scan.skip_space(self.at + 1))?,
+                _ => return self.scan.broken(self.at, "a comma or } is wanted"),
+            }
+        }
     }
 
     fn skip_member(&mut self, at: usize) -> Scanned<usize> {

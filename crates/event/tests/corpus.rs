@@ -1,6 +1,11 @@
 //! Every record that other people published must get through, or stand in a list that may only
 //! shrink. Skipped, with a note, where the shared data folder is not present.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy allows it in tests, but not in functions beside them"
+)]
+
 use std::path::{Path, PathBuf};
 
 use event::{Limits, Place, check, redact, split};

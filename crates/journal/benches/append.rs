@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p journal [-- FOLDER]` appends batches of 100 entries of 1.4 KB, 16 and 64 at a
 //! time, for some seconds each, in a temporary folder under FOLDER (default: the target folder's
-//! disk). A consumer follows and trims, as in real life.
+//! disk). Once alone, once with a consumer that follows and trims, once with single entries; and at
+//! the end, how long it takes to open and to read what was left.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,6 +69,21 @@ fn run(folder: &Path, in_flight: usize, reader: bool, batch_len: usize) {
         at(0.99),
         at(0.999_999),
         read.map_or(String::new(), |read| format!("  (and read {read})")),
+    );
+    drop(journal);
+    let opening = Instant::now();
+    let (journal, recovered) =
+        Journal::open(folder, Options::default(), Arc::new(RealDisk)).expect("open again");
+    let opened = opening.elapsed();
+    let bytes = journal.state().bytes;
+    let reading = Instant::now();
+    let mut reader = journal.reader(recovered.oldest_seq).expect("read what is left");
+    while !reader.next_batch(1 << 20).expect("read").is_empty() {}
+    println!(
+        "      left {} MiB: opened in {:.0} ms, read at {:.0} entries/s",
+        bytes >> 20,
+        opened.as_secs_f64() * 1000.0,
+        (reader.position() - recovered.oldest_seq) as f64 / reading.elapsed().as_secs_f64(),
     );
 }
 

@@ -110,7 +110,7 @@ impl Inner {
     /// Keeps the damaged file aside and says so, once for each damaged place.
     pub fn report(&self, damage: Damage) {
         let mut damages = self.damages.lock().expect(DAMAGES_HELD);
-        if damages.iter().any(|known| known.file == damage.file && known.offset == damage.offset) {
+        if damages.iter().any(|known| known.offset == damage.offset && known.file == damage.file) {
             return;
         }
         keep_aside(self.disk.as_ref(), &damage.file);

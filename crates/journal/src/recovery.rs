@@ -68,6 +68,7 @@ pub enum DamageKind {
 }
 
 impl Damage {
+    /// Once for each damage: an error, or a warning when it need not mean a loss.
     pub(crate) fn shout(&self) {
         let (file, offset, bytes) = (self.file.display(), self.offset, self.bytes);
         let (first_lost, end_lost) = (self.lost.start, self.lost.end);
@@ -330,15 +331,18 @@ fn scan(contents: &[u8], first_seq: u64, salt: u64) -> Scan {
         holes: Vec::new(),
         tail_bytes: 0,
     };
+    let used_end = contents.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     loop {
         let rest = contents.get(scan.end..).unwrap_or_default();
         let frame = match frame::read(rest, salt) {
             Read::Frame(frame) if frame.seq == scan.next_seq => frame,
             _ => {
-                let used = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-                let Some((bytes, frame)) = frame::find_next(&rest[..used], scan.next_seq, salt)
-                else {
-                    scan.tail_bytes = used;
+                scan.tail_bytes = used_end.saturating_sub(scan.end);
+                if scan.tail_bytes == 0 {
+                    return scan;
+                }
+                // Zeros at the end are searched as well: a payload may end with them.
+                let Some((bytes, frame)) = frame::find_next(rest, scan.next_seq, salt) else {
                     return scan;
                 };
                 let lost = scan.next_seq..frame.seq;
@@ -349,7 +353,8 @@ fn scan(contents: &[u8], first_seq: u64, salt: u64) -> Scan {
         };
         if frame.starts_group {
             scan.last_group = scan.end;
-            scan.holes.iter_mut().for_each(|hole| hole.synced = true);
+            let earlier = scan.holes.iter_mut().rev();
+            earlier.take_while(|hole| !hole.synced).for_each(|hole| hole.synced = true);
         }
         scan.end += frame.bytes();
         scan.next_seq = frame.seq + 1;

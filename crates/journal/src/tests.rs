@@ -28,6 +28,12 @@ pub fn real() -> Arc<dyn Disk> {
     Arc::new(RealDisk)
 }
 
+/// A temporary folder in memory where there is one: the faulty disk says what is durable, so these
+/// tests need no real disk, and they make thousands of folders.
+pub fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// A disk that never waits for a sync, for tests that open very often.
 pub fn quick(folder: &Path) -> Arc<dyn Disk> {
     Arc::new(FaultyDisk::new(folder).unwrap())

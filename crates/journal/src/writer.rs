@@ -14,8 +14,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::thread;
+use std::time::Duration;
 
 use durable::{DiskFile, is_disk_full};
 use tokio::sync::oneshot;
@@ -23,6 +24,9 @@ use tokio::sync::oneshot;
 use crate::log::{Inner, Segment};
 use crate::segment::{self, FRAMES_START};
 use crate::{Accepted, AppendError, Batch, Condition};
+
+/// `gather_us_max` is spent in this many naps, with a look at the inbox after each.
+const NAPS_MAX: u32 = 3;
 
 pub(crate) type Answer = oneshot::Sender<Result<Accepted, AppendError>>;
 
@@ -98,30 +102,24 @@ impl Writer {
         close: &mut Option<Option<oneshot::Sender<()>>>,
     ) -> VecDeque<Append> {
         let options = self.inner.options;
-        let deadline = Instant::now() + Duration::from_micros(options.gather_us_max);
         let mut bytes = first.batch.bytes();
         let mut group = VecDeque::from([first]);
+        let mut naps = NAPS_MAX;
         while bytes < options.write_bytes_max {
-            let next = match self.inbox.try_recv() {
-                Err(TryRecvError::Empty) if group.len() * 2 < self.gathered_last => {
-                    let wait = deadline.saturating_duration_since(Instant::now());
-                    match self.inbox.recv_timeout(wait) {
-                        Ok(next) => next,
-                        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-                    }
-                }
-                Ok(next) => next,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            };
-            match next {
-                Request::Append(append) => {
+            match self.inbox.try_recv() {
+                Ok(Request::Append(append)) => {
                     bytes += append.batch.bytes();
                     group.push_back(append);
                 }
-                Request::Close(answer) => {
+                Ok(Request::Close(answer)) => {
                     *close = Some(answer);
                     break;
                 }
+                Err(TryRecvError::Empty) if naps > 0 && group.len() * 2 < self.gathered_last => {
+                    naps -= 1;
+                    thread::sleep(Duration::from_micros(options.gather_us_max) / NAPS_MAX);
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
         group
@@ -282,7 +280,7 @@ impl Writer {
 impl Drop for Writer {
     /// A writer that dies of a failed assertion must not look as if it accepted anything.
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             let reason = "the writer thread panicked".to_string();
             *self.inner.condition() = Condition::Poisoned { reason };
         }

@@ -6,11 +6,12 @@
 
 use std::net::IpAddr;
 
-use event::record::{Identity, NewEvent, Resource};
+use event::record::{EventType, Identity, NewEvent, NewResource, ResourceName};
+use event::{AccountId, Region};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::access::Caller;
+use crate::access::{self, Caller};
 use crate::entry::Origin;
 use crate::intake;
 use crate::node::Node;
@@ -24,55 +25,91 @@ pub struct Call<'a> {
     pub region: &'a str,
     pub source_ip: IpAddr,
     pub user_agent: Option<&'a str>,
-    pub host: Option<&'a str>,
     pub request_id: &'a str,
     pub read_only: bool,
     pub data_event: bool,
+    /// Code and message.
     pub error: Option<(&'a str, &'a str)>,
     pub request_parameters: Option<Value>,
     pub response_elements: Option<Value>,
     pub additional: Option<Value>,
-    pub resources: Vec<Resource>,
-    pub api_version: Option<&'static str>,
+    pub resources: Vec<NewResource>,
 }
 
 /// Makes the event and waits until it is durable.
 pub async fn record(node: &Node, call: Call<'_>, now: Timestamp) -> Result<(), journal::AppendError> {
-    let origin = match call.caller.identity() {
-        Identity::AwsService { .. } => Origin::Delivery,
-        _ => Origin::Own,
-    };
     let tenant = call.caller.account().clone();
+    let identity = identity(call.caller);
+    let (origin, source) = match &identity {
+        Identity::AwsService { invoked_by } => (Origin::Delivery, invoked_by.clone()),
+        _ => (Origin::Own, call.source_ip.to_canonical().to_string()),
+    };
     let event = NewEvent {
-        user_identity: call.caller.identity().clone(),
+        identity,
         event_time: now,
         event_source: call.event_source.to_owned(),
         event_name: call.event_name.to_owned(),
-        aws_region: call.region.to_owned(),
-        source_ip_address: match call.caller.identity() {
-            Identity::AwsService { invoked_by } => invoked_by.clone(),
-            _ => call.source_ip.to_string(),
-        },
+        aws_region: Region::parse(call.region).unwrap_or_else(|_| node.settings.region.clone()),
+        source_ip_address: source,
         user_agent: call.user_agent.map(str::to_owned),
         error_code: call.error.map(|(code, _)| code.to_owned()),
         error_message: call.error.map(|(_, message)| message.to_owned()),
-        request_parameters: call.request_parameters,
-        response_elements: call.response_elements,
+        request_parameters: call.request_parameters.unwrap_or(Value::Null),
+        response_elements: call.response_elements.unwrap_or(Value::Null),
         additional_event_data: call.additional,
         request_id: Some(call.request_id.to_owned()),
         event_id: crate::chance::uuid(node.chance.as_ref()),
-        read_only: Some(call.read_only),
+        read_only: call.read_only,
         resources: call.resources,
+        event_type: EventType::AwsApiCall,
+        api_version: None,
         management_event: !call.data_event,
-        recipient_account_id: tenant.clone(),
-        ..NewEvent::default()
+        recipient_account: tenant.clone(),
+        shared_event_id: None,
+        vpc_endpoint_id: None,
+        service_event_details: None,
+        tls_details: None,
+        session_credential_from_console: false,
     };
-    intake::accept_own(&node.journal, origin, &tenant, now, event.to_json().as_bytes()).await?;
+    intake::accept_own(&node.journal, origin, &tenant, now, &event.to_json()).await?;
     Ok(())
 }
 
-/// A member name as CloudTrail records it: the first letter in lower case, at every level of
-/// structures. Keys of free-form maps keep theirs, but none of the recorded shapes has one.
+fn identity(caller: &Caller) -> Identity {
+    let account = caller.account().clone();
+    let access_key_id = caller.access_key_id().map(str::to_owned);
+    match caller.identity() {
+        access::Identity::Root => Identity::Root { account, access_key_id, user_name: None, session: None },
+        access::Identity::User { name, principal_id, .. } => Identity::IamUser {
+            arn: caller.arn().unwrap_or_default(),
+            account,
+            principal_id: principal_id.clone(),
+            user_name: name.clone(),
+            access_key_id,
+            session: None,
+        },
+        access::Identity::Service { principal } => Identity::AwsService { invoked_by: principal.clone() },
+        access::Identity::IngestToken { name } => {
+            Identity::Unknown { account: Some(account), user_name: Some(name.clone()) }
+        }
+    }
+}
+
+/// Whether this is Cairn delivering to its own bucket door.
+pub fn is_delivery(caller: &Caller) -> bool {
+    matches!(caller.identity(), access::Identity::Service { .. })
+}
+
+/// A resource of an account, by its ARN and its type such as `AWS::S3::Object`.
+pub fn resource(arn: &str, account: &AccountId, kind: &str) -> NewResource {
+    NewResource {
+        account: Some(account.clone()),
+        kind: kind.to_owned(),
+        name: ResourceName::Arn(arn.to_owned()),
+    }
+}
+
+/// Member names as CloudTrail records them: the first letter in lower case, at every level.
 pub fn lower_camel(value: Value) -> Value {
     match value {
         Value::Object(members) => Value::Object(

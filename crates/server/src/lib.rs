@@ -14,6 +14,7 @@
 
 pub mod access;
 pub mod audit;
+mod bucket_policy;
 pub mod chance;
 pub mod clock;
 pub mod credentials;

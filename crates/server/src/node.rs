@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use catalog::Catalog;
-use delivery::destination::{Addressing, Destination, Encryption, PutHeaders, StoreSettings};
-use delivery::destination::DeliveryFailure;
+use delivery::destination::{
+    Addressing, DeliveryFailure, Destination, Encryption, PutHeaders, StoreSettings,
+};
 use delivery::spool::Spool;
 use durable::Disk;
 use journal::{Condition, Journal};
@@ -29,7 +30,7 @@ use crate::handover::Handover;
 use crate::metrics::Metrics;
 use crate::settings::{self, Settings};
 
-/// How long a store may take to answer the telephone, and to take a whole file.
+/// How long connecting to a store and putting one file may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 const PUT_MAX: Duration = Duration::from_secs(60);
 
@@ -110,7 +111,7 @@ impl Node {
             Arc::new(store),
             keys.clone(),
             Arc::new(move || clock.now()),
-            Arc::new(crate::access::policy::permits),
+            Arc::new(crate::bucket_policy::permits),
             settings.bucket_host_suffixes.clone(),
         );
         let (trails_changed, _) = watch::channel(0);
@@ -168,8 +169,13 @@ impl Node {
     }
 
     /// What every put of a log file or digest carries.
-    pub fn put_headers(&self) -> PutHeaders {
-        PutHeaders { acl: true, encryption: Encryption::BucketDefault }
+    pub fn put_headers(&self, trail_arn: &str) -> PutHeaders {
+        let own = matches!(self.settings.destination, settings::Destination::Embedded);
+        PutHeaders {
+            source_arn: own.then(|| trail_arn.to_owned()),
+            acl: true,
+            encryption: Encryption::BucketDefault,
+        }
     }
 
     /// Where this node is reached from this machine.

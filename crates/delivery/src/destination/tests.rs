@@ -68,7 +68,7 @@ fn scripted(status: u16, body: &str) -> (Destination, Arc<Mutex<Vec<String>>>) {
 }
 
 fn aws_headers() -> PutHeaders {
-    PutHeaders { acl: true, encryption: Encryption::StoreKey }
+    PutHeaders { source_arn: None, acl: true, encryption: Encryption::StoreKey }
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn the_bucket_check_asks_for_the_bucket_and_leaves_the_markers() {
         account: "111122223333".to_owned(),
         folder: Folder::CloudTrail,
     };
-    let headers = PutHeaders { acl: false, encryption: Encryption::BucketDefault };
+    let headers = PutHeaders { source_arn: None, acl: false, encryption: Encryption::BucketDefault };
     destination.check_bucket(&[marker], &headers).await.expect("accepted");
     let seen = seen.lock().expect("not poisoned");
     let asked: Vec<&str> =
@@ -251,4 +251,45 @@ proptest! {
         let _ = xml::list_page(body.as_bytes());
         let _ = DeliveryFailure::refused(500, body.as_bytes());
     }
+}
+
+/// Runs where `CAIRN_TEST_S3` names a store (such as `http://127.0.0.1:5000`) that has the bucket
+/// `audit-logs` and takes these credentials; `tests/e2e/test_delivery_store.py` starts one.
+#[tokio::test]
+async fn a_real_store_keeps_what_was_put() {
+    let Ok(endpoint) = std::env::var("CAIRN_TEST_S3") else { return };
+    let mut settings = settings(&endpoint, Addressing::Path);
+    settings.request_timeout = Duration::from_secs(30);
+    let destination = Destination::new(&settings, "audit-logs").expect("good settings");
+    let marker = MarkerKey {
+        prefix: Some("a b/ü+(1)=&".to_owned()),
+        organization: None,
+        account: "111122223333".to_owned(),
+        folder: Folder::Digest,
+    };
+    destination.check_bucket(std::slice::from_ref(&marker), &aws_headers()).await.expect("let in");
+    let absent = destination.with_bucket("no-such-bucket");
+    for markers in [&[][..], std::slice::from_ref(&marker)] {
+        let failure = absent.check_bucket(markers, &aws_headers()).await.expect_err("no bucket");
+        assert_eq!(failure.code, "NoSuchBucket", "{failure}");
+    }
+    let gz = Bytes::from(crate::log_file::gzip(b"{}"));
+    let metadata = [("signature".to_owned(), "ab".repeat(256))];
+    for n in 0..1005 {
+        let key = format!("pages/{n:04}");
+        // Twice the same is harmless.
+        destination.put(&key, gz.clone(), &metadata, &aws_headers()).await.expect("taken");
+        if n == 0 {
+            destination.put(&key, gz.clone(), &metadata, &aws_headers()).await.expect("taken");
+        }
+    }
+    let object = destination.get("pages/0000", 1000).await.expect("read").expect("there");
+    assert_eq!((object.bytes, object.metadata.as_slice()), (gz, &metadata[..]));
+    assert_eq!(destination.get("pages/none", 1000).await, Ok(None));
+    assert_eq!(destination.list(&marker.to_string(), None).await.expect("a page").objects.len(), 1);
+    let first = destination.list("pages/", None).await.expect("a page");
+    let second = destination.list("pages/", first.next.as_deref()).await.expect("a page");
+    let keys: Vec<String> =
+        first.objects.into_iter().chain(second.objects).map(|object| object.key).collect();
+    assert_eq!((keys.len(), keys.is_sorted(), second.next), (1005, true, None));
 }

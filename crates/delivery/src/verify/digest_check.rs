@@ -35,6 +35,8 @@ pub(super) struct CheckedDigest {
     pub signature: Option<String>,
     /// Whether it is genuine and unaltered.
     pub intact: bool,
+    /// Whether nothing is wrong but that its signature or public key is not at hand.
+    pub unverifiable: bool,
 }
 
 /// Reads and checks one digest. The number is of bytes read.
@@ -55,6 +57,7 @@ pub(super) async fn check_digest(
             sha256: String::new(),
             signature: None,
             intact: false,
+            unverifiable: false,
         };
         (digest, vec![finding], 0)
     };
@@ -96,6 +99,7 @@ fn judge(
         sha256: String::new(),
         signature: object.metadata.get(METADATA_SIGNATURE).cloned(),
         intact: false,
+        unverifiable: false,
     };
     let mut findings = Vec::new();
     let mut json = Vec::new();
@@ -133,6 +137,9 @@ fn judge(
         None => digest.intact = true,
     }
     digest.intact &= findings.is_empty();
+    digest.unverifiable = findings.iter().all(|finding| {
+        matches!(finding.problem, Problem::DigestSignatureAbsent | Problem::DigestKeyUnknown)
+    });
     digest.file = Some(file);
     (digest, findings)
 }

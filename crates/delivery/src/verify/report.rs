@@ -150,6 +150,8 @@ pub enum Problem {
     LogFileListedTwice,
     /// No digest lists it although digests cover its minute.
     LogFileUnlisted,
+    /// The digest that should list it is missing or altered.
+    LogFileUnattested,
     /// It lies in a folder of CloudTrail's and is not named like one of its files.
     UnexpectedObject,
     /// The source failed to read the object.

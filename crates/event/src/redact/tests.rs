@@ -93,3 +93,11 @@ fn the_check_says_whether_there_is_anything_to_hide() {
         assert_eq!(changed, expected, "{parameters}");
     }
 }
+
+#[test]
+fn every_listed_name_gets_past_the_quick_tests() {
+    for name in SECRET_NAMES {
+        assert!(is_secret_name(name.as_bytes()), "{name}");
+        assert!(is_secret_name(name.to_uppercase().as_bytes()), "{name}");
+    }
+}

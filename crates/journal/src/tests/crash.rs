@@ -124,13 +124,13 @@ fn check_keeps(folder: &Path, disk: Arc<dyn Disk>, told: &Told, case: &str) -> V
 
 fn sweep(fault: Fault) {
     for nth in 1.. {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let disk = FaultyDisk::new(folder.path()).unwrap();
         disk.fail_nth(nth, fault);
         let told = live(folder.path(), Arc::new(disk.clone()));
         let failures = disk.failures();
         for seed in 0..4 {
-            let left = tempfile::tempdir().unwrap();
+            let left = scratch();
             disk.power_loss(left.path(), seed * 7919).unwrap();
             let case = format!("{fault:?} at {nth}, power loss {seed}");
             check_keeps(left.path(), quick(left.path()), &told, &case);
@@ -141,7 +141,7 @@ fn sweep(fault: Fault) {
             disk.heal();
             let case = format!("{fault:?} at {nth}, restart");
             let shown = check_keeps(folder.path(), Arc::new(disk.clone()), &told, &case);
-            let left = tempfile::tempdir().unwrap();
+            let left = scratch();
             disk.power_loss(left.path(), 0).unwrap();
             let (journal, _) = Journal::open(left.path(), TINY, quick(left.path())).unwrap();
             // Trimmed segments may come back.

@@ -27,7 +27,7 @@ fn first_segment(folder: &Path) -> PathBuf {
 }
 
 fn sample() -> Sample {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let (journal, _) = Journal::open(folder.path(), sample_options(), real()).unwrap();
     append(&journal, 1..SAMPLE_END, 5);
     drop(journal);
@@ -70,7 +70,7 @@ fn in_parallel(offsets: Vec<usize>, check: impl Fn(&Path, usize) + Sync) {
             let (offsets, check) = (&offsets, &check);
             scope.spawn(move || {
                 for offset in offsets.iter().skip(worker).step_by(workers) {
-                    let folder = tempfile::tempdir().unwrap();
+                    let folder = scratch();
                     check(folder.path(), *offset);
                 }
             });
@@ -140,11 +140,17 @@ fn a_flipped_byte_in_the_newest_segment_loses_only_its_entry() {
         assert_eq!(recovered.next_seq, next, "{case}");
         check_loses(&journal, next, &lost, &case);
         append(&journal, next..next + 10, 3);
+        let damages = journal.state().damages.len();
         check_loses(
             &journal,
             next + 10,
             &lost.iter().copied().filter(|s| *s != last).collect::<Vec<_>>(),
             &case,
+        );
+        assert_eq!(
+            journal.state().damages.len(),
+            damages,
+            "{case}: readers do not report it again"
         );
     });
 }
@@ -175,7 +181,7 @@ fn a_flipped_byte_in_a_sealed_segment_is_reported_once_by_the_readers() {
 #[test]
 fn the_scan_withstands_a_flip_and_a_cut_at_every_byte() {
     let sample = sample();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let path = first_segment(folder.path());
     fs::write(&path, &sample.file).unwrap();
     let salt = segment::Header::read(&fs::File::open(&path).unwrap()).unwrap().salt;
@@ -207,7 +213,7 @@ fn the_scan_withstands_a_flip_and_a_cut_at_every_byte() {
 
 #[test]
 fn a_newest_segment_without_headers_is_kept_aside_and_its_numbers_are_not_used_again() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let (journal, _) = open(folder.path());
     append(&journal, 1..200, 10);
     let newest = *journal.handle.inner.log().segments.keys().next_back().unwrap();
@@ -226,8 +232,44 @@ fn a_newest_segment_without_headers_is_kept_aside_and_its_numbers_are_not_used_a
 }
 
 #[test]
+fn an_entry_of_zeros_behind_a_damaged_one_is_found() {
+    let folder = scratch();
+    let (journal, _) = open(folder.path());
+    append(&journal, 1..3, 1);
+    journal.append_blocking(batch(&[vec![0; 500]])).unwrap();
+    drop(journal);
+    let path = first_segment(folder.path());
+    let mut file = fs::read(&path).unwrap();
+    file[FRAMES_START as usize + 20] ^= 1;
+    fs::write(&path, &file).unwrap();
+    let (journal, recovered) = open(folder.path());
+    assert_eq!((recovered.next_seq, recovered.cut, recovered.damaged.len()), (4, None, 1));
+    assert_eq!(read_all(&journal)[1], Entry { seq: 3, payload: vec![0; 500].into() });
+}
+
+/// Bytes inside a payload that look like the next frame, but lack the segment's salt.
+#[test]
+fn a_payload_cannot_pose_as_an_entry() {
+    let folder = scratch();
+    let (journal, _) = open(folder.path());
+    let mut forged = Batch::default();
+    forged.push(&[b"forged"]);
+    forged.number(2, 0, true);
+    journal.append_blocking(batch(&[[b"x", forged.frames()].concat()])).unwrap();
+    append(&journal, 2..4, 1);
+    drop(journal);
+    let path = first_segment(folder.path());
+    let mut file = fs::read(&path).unwrap();
+    file[FRAMES_START as usize + 16] ^= 1;
+    fs::write(&path, &file).unwrap();
+    let (journal, recovered) = open(folder.path());
+    assert_eq!(recovered.damaged[0].lost, 1..2);
+    check_loses(&journal, 4, &[1], "forged entry");
+}
+
+#[test]
 fn a_missing_segment_is_noticed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let (journal, _) = open(folder.path());
     append(&journal, 1..500, 10);
     let firsts: Vec<u64> = journal.handle.inner.log().segments.keys().copied().collect();
@@ -241,7 +283,7 @@ fn a_missing_segment_is_noticed() {
 
 #[test]
 fn numbers_that_a_cursor_has_passed_are_not_used_again() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let (journal, _) = open(folder.path());
     append(&journal, 1..20, 1);
     journal.cursor("c").unwrap().advance(20).unwrap();
@@ -257,7 +299,7 @@ fn numbers_that_a_cursor_has_passed_are_not_used_again() {
 
 #[test]
 fn a_segment_of_a_newer_version_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     drop(open(folder.path()));
     let path = first_segment(folder.path());
     let mut file = fs::read(&path).unwrap();
@@ -274,7 +316,7 @@ fn a_segment_of_a_newer_version_is_refused_and_left_alone() {
 
 #[test]
 fn a_damaged_cursor_file_falls_back_to_its_older_slot_or_starts_over() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let (journal, _) = open(folder.path());
     append(&journal, 1..50, 10);
     let mut cursor = journal.cursor("c").unwrap();
@@ -306,7 +348,7 @@ proptest! {
     fn random_damage_never_alters_an_entry(
         wounds in prop::collection::vec((any::<prop::sample::Index>(), 1..600usize, any::<u8>()), 1..6)
     ) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let (journal, _) = open(folder.path());
         append(&journal, 1..300, 7);
         let firsts: Vec<u64> = journal.handle.inner.log().segments.keys().copied().collect();

@@ -18,7 +18,7 @@ fn fill(journal: &Journal, from: u64) -> u64 {
 
 #[test]
 fn a_full_disk_refuses_and_goes_on_by_itself() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let disk = FaultyDisk::new(folder.path()).unwrap();
     disk.set_bytes_max(Some(50_000));
     let (journal, _) = Journal::open(folder.path(), SMALL, Arc::new(disk.clone())).unwrap();
@@ -41,7 +41,7 @@ fn a_full_disk_refuses_and_goes_on_by_itself() {
 
 #[test]
 fn trimming_makes_room_on_a_full_disk() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let disk = FaultyDisk::new(folder.path()).unwrap();
     disk.set_bytes_max(Some(80_000));
     let (journal, _) = Journal::open(folder.path(), SMALL, Arc::new(disk.clone())).unwrap();
@@ -54,7 +54,7 @@ fn trimming_makes_room_on_a_full_disk() {
 
 #[test]
 fn the_reserve_is_left_to_others() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let disk = FaultyDisk::new(folder.path()).unwrap();
     let options = Options { free_bytes_min: 30_000, ..SMALL };
     disk.set_bytes_max(Some(100_000));
@@ -67,7 +67,7 @@ fn the_reserve_is_left_to_others() {
 /// The batch outgrows its preallocated room, so the disk fills up in the middle of the write.
 #[test]
 fn half_a_batch_on_a_full_disk_is_taken_back() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let disk = FaultyDisk::new(folder.path()).unwrap();
     let (journal, _) = Journal::open(folder.path(), SMALL, Arc::new(disk.clone())).unwrap();
     append(&journal, 1..100, 100);
@@ -80,7 +80,7 @@ fn half_a_batch_on_a_full_disk_is_taken_back() {
     append(&journal, 120..420, 300);
     check_holds(&journal, 1..420);
 
-    let left = tempfile::tempdir().unwrap();
+    let left = scratch();
     disk.power_loss(left.path(), 0).unwrap();
     let (journal, recovered) = open(left.path());
     assert_eq!((recovered.cut, recovered.damaged.len()), (None, 0));
@@ -89,7 +89,7 @@ fn half_a_batch_on_a_full_disk_is_taken_back() {
 
 #[test]
 fn a_failed_sync_poisons_and_reopening_cures() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let disk = FaultyDisk::new(folder.path()).unwrap();
     let (journal, _) = Journal::open(folder.path(), SMALL, Arc::new(disk.clone())).unwrap();
     append(&journal, 1..10, 5);
@@ -109,14 +109,14 @@ fn a_failed_sync_poisons_and_reopening_cures() {
     let (journal, recovered) = Journal::open(folder.path(), SMALL, Arc::new(disk.clone())).unwrap();
     assert_eq!(recovered.next_seq, 15, "the entries were written and are durable now");
     append(&journal, 15..20, 5);
-    let left = tempfile::tempdir().unwrap();
+    let left = scratch();
     disk.power_loss(left.path(), 0).unwrap();
     check_holds(&open(left.path()).0, 1..20);
 }
 
 #[test]
 fn a_cursor_that_failed_must_be_taken_again() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let disk = FaultyDisk::new(folder.path()).unwrap();
     let (journal, _) = Journal::open(folder.path(), SMALL, Arc::new(disk.clone())).unwrap();
     append(&journal, 1..10, 5);
@@ -133,7 +133,7 @@ fn a_cursor_that_failed_must_be_taken_again() {
     disk.fail_nth(1, Fault::Once(ENOSPC));
     cursor.advance(7).unwrap_err();
     cursor.advance(7).unwrap();
-    let left = tempfile::tempdir().unwrap();
+    let left = scratch();
     disk.power_loss(left.path(), 0).unwrap();
     assert_eq!(open(left.path()).0.cursor("c").unwrap().position(), 7);
 }

@@ -66,11 +66,8 @@ mod tests {
 
     /// AWS: the example of "Transferring payload in multiple chunks" (S3 API reference).
     fn documented_example() -> ChunkChain {
-        let scope = Scope {
-            date: "20130524".into(),
-            region: "us-east-1".into(),
-            service: "s3".into(),
-        };
+        let scope =
+            Scope { date: "20130524".into(), region: "us-east-1".into(), service: "s3".into() };
         let secret = Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".into());
         let seed = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9";
         ChunkChain {

@@ -13,6 +13,8 @@ use aws_lc_rs::{digest, hmac};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
+use event::AccountId;
+
 use super::{Identity, Scope};
 
 /// A text that must not be shown. Wiped when dropped; prints as `Secret`.
@@ -40,8 +42,8 @@ impl std::fmt::Debug for Secret {
 #[derive(Debug, Clone)]
 pub struct Key {
     pub secret: Secret,
-    /// Twelve digits.
-    pub account: String,
+
+    pub account: AccountId,
     pub identity: Identity,
     /// An inactive key is refused as if it did not exist.
     pub active: bool,

@@ -45,12 +45,13 @@ pub use replay::{Judgement, ReplayGuard};
 pub use sign::{Signing, sign};
 pub use verify::{BodyDuty, Expect, Payload, RegionRule, Verified, Verifier};
 
+use event::AccountId;
 use jiff::Timestamp;
 
 /// An authenticated principal. There is no way to make one but to authenticate a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    account: String,
+    account: AccountId,
     access_key_id: Option<String>,
     identity: Identity,
     session_expires: Option<Timestamp>,
@@ -70,8 +71,8 @@ pub enum Identity {
 }
 
 impl Caller {
-    /// The twelve digits of the account that the verified key belongs to: the tenant.
-    pub fn account(&self) -> &str {
+    /// The account that the verified key belongs to: the tenant.
+    pub fn account(&self) -> &AccountId {
         &self.account
     }
 
@@ -104,7 +105,7 @@ impl Caller {
     /// What `userIdentity.principalId` says.
     pub fn principal_id(&self) -> &str {
         match &self.identity {
-            Identity::Root => &self.account,
+            Identity::Root => self.account.as_str(),
             Identity::User { principal_id, .. } => principal_id,
             Identity::Service { principal } => principal,
             Identity::IngestToken { name } => name,

@@ -134,7 +134,11 @@ fn from_header(header: &str, headers: &HeaderMap) -> Result<Presented, Refusal> 
             "Credential" => &mut credential,
             "SignedHeaders" => &mut signed_headers,
             "Signature" => &mut signature,
-            _ => return Err(Refusal::Incomplete("Unknown part in the Authorization header.".into())),
+            _ => {
+                return Err(Refusal::Incomplete(
+                    "Unknown part in the Authorization header.".into(),
+                ));
+            }
         };
         if place.replace(value).is_some() {
             return Err(Refusal::Incomplete(format!("Authorization header repeats '{name}'.")));
@@ -214,7 +218,10 @@ fn from_query(auth: AuthParameters, headers: &HeaderMap) -> Result<Presented, Re
         access_key_id,
         scope,
         terminator,
-        signed_headers: split_signed_headers(&required(auth.signed_headers, "X-Amz-SignedHeaders")?)?,
+        signed_headers: split_signed_headers(&required(
+            auth.signed_headers,
+            "X-Amz-SignedHeaders",
+        )?)?,
         signature: split_signature(&required(auth.signature, "X-Amz-Signature")?)?,
         time: basic_time(&time_text).ok_or_else(|| bad_time(&time_text))?,
         time_text,
@@ -282,9 +289,12 @@ fn split_credential(text: &str) -> Result<(String, Scope, String), Refusal> {
         ));
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    let all_plain = parts.iter().all(|part| (1..=128).contains(&part.len()) && part.bytes().all(plain));
+    let all_plain =
+        parts.iter().all(|part| (1..=128).contains(&part.len()) && part.bytes().all(plain));
     if !all_plain {
-        return Err(Refusal::Incomplete("Credential has an element that is empty or malformed.".into()));
+        return Err(Refusal::Incomplete(
+            "Credential has an element that is empty or malformed.".into(),
+        ));
     }
     let scope = Scope { date: date.into(), region: region.into(), service: service.into() };
     Ok((access_key_id.to_owned(), scope, terminator.to_owned()))
@@ -292,7 +302,8 @@ fn split_credential(text: &str) -> Result<(String, Scope, String), Refusal> {
 
 fn split_signed_headers(text: &str) -> Result<Vec<String>, Refusal> {
     let names: Vec<String> = text.split(';').map(str::to_owned).collect();
-    let lower = |name: &String| !name.is_empty() && !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    let lower =
+        |name: &String| !name.is_empty() && !name.bytes().any(|byte| byte.is_ascii_uppercase());
     if !names.iter().all(lower) || !names.is_sorted_by(|before, after| before < after) {
         return Err(Refusal::Incomplete(
             "SignedHeaders must be lower-case header names in order, each once, between semicolons."
@@ -353,13 +364,15 @@ fn basic_time(text: &str) -> Option<Timestamp> {
         let digits = &bytes[from..to];
         let mut value = 0;
         for digit in digits {
-            value = value * 10 + i16::from(char::from(*digit).to_digit(10).map(|digit| digit as u8)?);
+            value =
+                value * 10 + i16::from(char::from(*digit).to_digit(10).map(|digit| digit as u8)?);
         }
         Some(value)
     };
     let small = |from: usize| number(from, from + 2).and_then(|value| i8::try_from(value).ok());
     // A second of 60 does not exist here: no client signs one.
-    let civil = DateTime::new(number(0, 4)?, small(4)?, small(6)?, small(9)?, small(11)?, small(13)?, 0);
+    let civil =
+        DateTime::new(number(0, 4)?, small(4)?, small(6)?, small(9)?, small(11)?, small(13)?, 0);
     Some(civil.ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 

@@ -42,11 +42,20 @@ pub enum Refusal {
     HeadersNotSigned(Vec<String>),
     /// The credential's scope does not fit; the sentence says how.
     WrongScope(String),
-    WrongRegion { presented: String, expected: String },
+    WrongRegion {
+        presented: String,
+        expected: String,
+    },
     /// Signed too long ago.
-    Expired { signed: Timestamp, now: Timestamp },
+    Expired {
+        signed: Timestamp,
+        now: Timestamp,
+    },
     /// Signed in the future.
-    NotYetCurrent { signed: Timestamp, now: Timestamp },
+    NotYetCurrent {
+        signed: Timestamp,
+        now: Timestamp,
+    },
     /// A presigned request after its time.
     PresignedExpired,
     /// This door takes no presigned requests.
@@ -148,37 +157,48 @@ fn in_general(refusal: &Refusal) -> (Family, String) {
             (Family::Incomplete, "Only the AWS4-HMAC-SHA256 algorithm is supported.")
         }
         Refusal::Repeated(name) => {
-            return (Family::Incomplete, format!("'{}' must be sent once only.", name.escape_debug()));
+            return (
+                Family::Incomplete,
+                format!("'{}' must be sent once only.", name.escape_debug()),
+            );
         }
         Refusal::Incomplete(message) => (Family::Incomplete, message.as_str()),
         Refusal::HeadersTooLarge => (Family::TooLarge, "The request's headers are too large."),
         Refusal::TargetTooLong => (Family::TooLarge, "The request's URL is too long."),
         Refusal::HeadersNotSigned(names) => {
             let names = names.join("', '");
-            return (Family::Signature, format!("'{names}' must be a 'SignedHeader' in the AWS Authorization."));
+            return (
+                Family::Signature,
+                format!("'{names}' must be a 'SignedHeader' in the AWS Authorization."),
+            );
         }
         Refusal::WrongScope(message) => (Family::Signature, message.as_str()),
         Refusal::WrongRegion { presented, .. } => {
-            let message = format!("Credential should be scoped to a valid region, not '{presented}'.");
+            let message =
+                format!("Credential should be scoped to a valid region, not '{presented}'.");
             return (Family::Signature, message);
         }
         Refusal::Expired { signed, now } => {
             let bound = basic_text(now.saturating_sub(SKEW).unwrap_or(*now));
             let (signed, now) = (basic_text(*signed), basic_text(*now));
-            let message = format!("Signature expired: {signed} is now earlier than {bound} ({now} - 15 min.)");
+            let message = format!(
+                "Signature expired: {signed} is now earlier than {bound} ({now} - 15 min.)"
+            );
             return (Family::Signature, message);
         }
         Refusal::NotYetCurrent { signed, now } => {
             let bound = basic_text(now.saturating_add(SKEW).unwrap_or(*now));
             let (signed, now) = (basic_text(*signed), basic_text(*now));
-            let message =
-                format!("Signature not yet current: {signed} is still later than {bound} ({now} + 15 min.)");
+            let message = format!(
+                "Signature not yet current: {signed} is still later than {bound} ({now} + 15 min.)"
+            );
             return (Family::Signature, message);
         }
         Refusal::PresignedExpired => (Family::RequestExpired, "Request has expired."),
-        Refusal::PresignedRefused => {
-            (Family::Incomplete, "Presigned requests are not accepted here; sign with the Authorization header.")
-        }
+        Refusal::PresignedRefused => (
+            Family::Incomplete,
+            "Presigned requests are not accepted here; sign with the Authorization header.",
+        ),
         Refusal::UnknownKey
         | Refusal::InactiveKey
         | Refusal::SessionTokenInvalid
@@ -192,10 +212,9 @@ fn in_general(refusal: &Refusal) -> (Family, String) {
             "The value of 'x-amz-content-sha256' must be the SHA-256 of the body, in lower-case hexadecimal.",
         ),
         Refusal::SignatureMismatch | Refusal::BodyMismatch => (Family::Signature, MISMATCH),
-        Refusal::Replayed => (
-            Family::Signature,
-            "This signed request was already used. Sign it again to repeat it.",
-        ),
+        Refusal::Replayed => {
+            (Family::Signature, "This signed request was already used. Sign it again to repeat it.")
+        }
     };
     (family, message.to_owned())
 }
@@ -206,7 +225,11 @@ fn in_s3(refusal: &Refusal) -> (&'static str, u16, String) {
         Refusal::Missing => ("AccessDenied", 403, "Access Denied"),
         Refusal::TwoWays => ("InvalidArgument", 400, TWO_WAYS_S3),
         Refusal::Repeated(name) => {
-            return ("InvalidArgument", 400, format!("'{}' must be sent once only.", name.escape_debug()));
+            return (
+                "InvalidArgument",
+                400,
+                format!("'{}' must be sent once only.", name.escape_debug()),
+            );
         }
         Refusal::WrongAlgorithm => (
             "InvalidRequest",
@@ -230,7 +253,8 @@ fn in_s3(refusal: &Refusal) -> (&'static str, u16, String) {
         Refusal::TargetTooLong => ("InvalidURI", 400, "Couldn't parse the specified URI."),
         Refusal::HeadersNotSigned(names) => {
             let names = names.join(", ");
-            let message = format!("There were headers present in the request which were not signed: {names}");
+            let message =
+                format!("There were headers present in the request which were not signed: {names}");
             return ("AccessDenied", 403, message);
         }
         Refusal::Expired { .. } | Refusal::NotYetCurrent { .. } => (
@@ -239,7 +263,9 @@ fn in_s3(refusal: &Refusal) -> (&'static str, u16, String) {
             "The difference between the request time and the current time is too large.",
         ),
         Refusal::PresignedExpired => ("AccessDenied", 403, "Request has expired"),
-        Refusal::PresignedRefused => ("AccessDenied", 403, "Presigned requests are not accepted here."),
+        Refusal::PresignedRefused => {
+            ("AccessDenied", 403, "Presigned requests are not accepted here.")
+        }
         Refusal::UnknownKey | Refusal::InactiveKey => (
             "InvalidAccessKeyId",
             403,
@@ -250,9 +276,11 @@ fn in_s3(refusal: &Refusal) -> (&'static str, u16, String) {
         }
         Refusal::SessionTokenExpired => ("ExpiredToken", 400, "The provided token has expired."),
         Refusal::SignatureMismatch => ("SignatureDoesNotMatch", 403, MISMATCH_S3),
-        Refusal::BodyHashMissing => {
-            ("InvalidRequest", 400, "Missing required header for this request: x-amz-content-sha256")
-        }
+        Refusal::BodyHashMissing => (
+            "InvalidRequest",
+            400,
+            "Missing required header for this request: x-amz-content-sha256",
+        ),
         Refusal::BodyFormRefused => (
             "InvalidArgument",
             400,

@@ -98,7 +98,10 @@ impl ReplayGuard {
     fn forget_unusable(&mut self, now: Timestamp) {
         // The verifier counts whole seconds: usable until the end of that second.
         while let Some(oldest) = self.oldest_first.front()
-            && self.seen.get(oldest).is_none_or(|sight| sight.usable_until.as_second() < now.as_second())
+            && self
+                .seen
+                .get(oldest)
+                .is_none_or(|sight| sight.usable_until.as_second() < now.as_second())
         {
             self.seen.remove(oldest);
             self.oldest_first.pop_front();
@@ -129,7 +132,10 @@ mod tests {
 
     #[test]
     fn a_repeat_within_the_grace_is_a_retry_and_later_a_replay() {
-        check(9, &[(1, 0, Fresh), (1, 5, Retry), (1, 6, Replay), (1, 900, Replay), (2, 900, Fresh)]);
+        check(
+            9,
+            &[(1, 0, Fresh), (1, 5, Retry), (1, 6, Replay), (1, 900, Replay), (2, 900, Fresh)],
+        );
     }
 
     #[test]

@@ -20,12 +20,12 @@ const NEVER_SIGNED: [&str; 15] = [
     "proxy-authorization",
     "te",
     "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",
     "user-agent",
     "x-amzn-trace-id",
-    "x-amz-user-agent",
 ];
 
 /// Whose key, for where, and when.
@@ -98,7 +98,8 @@ pub fn sign(
     let covered = Covered {
         method,
         path: canonical::path(uri.path(), form).map_err(|_| Unsignable::BadEncoding)?,
-        query: canonical::query(uri.query().unwrap_or(""), None).map_err(|_| Unsignable::BadEncoding)?,
+        query: canonical::query(uri.query().unwrap_or(""), None)
+            .map_err(|_| Unsignable::BadEncoding)?,
         headers: &all,
         host: all.get(header::HOST).map(HeaderValue::as_bytes).ok_or(Unsignable::NoHost)?,
         signed_headers: &signed_headers,

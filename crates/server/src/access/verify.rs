@@ -3,13 +3,17 @@
 
 use std::sync::Arc;
 
+use event::AccountId;
 use http::request::Parts;
 use jiff::{SignedDuration, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use super::canonical::{self, Covered, PathForm, trimmed};
 use super::keys::{SigningKey, SigningKeys, sha256};
-use super::{AuthError, Caller, ChunkChain, Dialect, Identity, Key, KeyRing, Presented, Refusal, Scope, Secret};
+use super::{
+    AuthError, Caller, ChunkChain, Dialect, Identity, Key, KeyRing, Presented, Refusal, Scope,
+    Secret,
+};
 
 /// AWS: 15 minutes either way (IAM user guide, "Signature Version 4 elements").
 pub(super) const SKEW_SECONDS_MAX: i64 = 900;
@@ -36,7 +40,7 @@ pub struct Expect<'a> {
 pub enum RegionRule<'a> {
     Exactly(&'a str),
     /// Any Region that looks like one: the scope's Region is the request's Region.
-    AnyWellFormed,
+    Any,
 }
 
 impl Expect<'static> {
@@ -45,8 +49,7 @@ impl Expect<'static> {
     /// The CloudTrail Data API and the native intake.
     pub const CLOUDTRAIL_DATA: Self = Self::service(&["cloudtrail-data"], Dialect::RestJson);
     /// STS. Presigned requests are how other systems prove their identity to a third.
-    pub const STS: Self =
-        Self { allow_presigned: true, ..Self::service(&["sts"], Dialect::Query) };
+    pub const STS: Self = Self { allow_presigned: true, ..Self::service(&["sts"], Dialect::Query) };
     /// The embedded S3 endpoint.
     pub const S3: Self = Self {
         allow_presigned: true,
@@ -56,10 +59,15 @@ impl Expect<'static> {
         ..Self::service(&["s3"], Dialect::S3)
     };
 
+    /// Nothing optional allowed, and no service: to be filled in with `..Expect::strict()`.
+    pub const fn strict() -> Self {
+        Self::service(&[], Dialect::Json)
+    }
+
     const fn service(services: &'static [&'static str], dialect: Dialect) -> Self {
         Self {
             services,
-            region: RegionRule::AnyWellFormed,
+            region: RegionRule::Any,
             dialect,
             allow_presigned: false,
             allow_unsigned_payload: false,
@@ -87,52 +95,22 @@ pub enum BodyDuty {
     Sha256([u8; 32]),
     /// The signature says nothing about the body.
     Unsigned,
-    /// `aws-chunked`: with `signed`, check each chunk with [`Verified::chunk_chain`].
+    /// `aws-chunked`: with `signed`, check each chunk with `Verified::chunk_chain`.
     Chunks { signed: bool, trailer: bool },
 }
 
 /// A request whose signature is right.
 #[derive(Debug)]
 pub struct Verified {
-    caller: Caller,
-    scope: Scope,
-    body: BodyDuty,
-    signature: [u8; 32],
-    usable_until: Timestamp,
-    chunk_chain: Option<ChunkChain>,
-}
-
-impl Verified {
-    pub fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
-    pub fn into_caller(self) -> Caller {
-        self.caller
-    }
-
-    pub fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    pub fn body(&self) -> BodyDuty {
-        self.body
-    }
-
+    pub caller: Caller,
+    pub scope: Scope,
+    pub body: BodyDuty,
     /// The signature itself, for [`super::ReplayGuard`].
-    pub fn signature(&self) -> &[u8; 32] {
-        &self.signature
-    }
-
-    /// The last instant at which this signature verifies.
-    pub fn usable_until(&self) -> Timestamp {
-        self.usable_until
-    }
-
+    pub signature: [u8; 32],
+    /// The last second in which this signature verifies.
+    pub usable_until: Timestamp,
     /// `Some` for `BodyDuty::Chunks { signed: true, .. }`.
-    pub fn chunk_chain(&mut self) -> Option<&mut ChunkChain> {
-        self.chunk_chain.as_mut()
-    }
+    pub chunk_chain: Option<ChunkChain>,
 }
 
 /// Verifies requests, and remembers the signing keys of the day.
@@ -197,12 +175,13 @@ impl Verifier {
         // After the signature: only the key's owner may learn that the body was another.
         check_body(&payload_hash, payload, body)?;
 
-        let chunk_chain = matches!(body, BodyDuty::Chunks { signed: true, .. }).then(|| ChunkChain {
-            signing_key,
-            time: presented.time_text,
-            scope: presented.scope.text(),
-            previous: presented.signature,
-        });
+        let chunk_chain =
+            matches!(body, BodyDuty::Chunks { signed: true, .. }).then(|| ChunkChain {
+                signing_key,
+                time: presented.time_text,
+                scope: presented.scope.text(),
+                previous: presented.signature,
+            });
         Ok(Verified {
             caller: Caller {
                 account: key.account,
@@ -229,14 +208,17 @@ fn check_scope(presented: &Presented, expect: &Expect<'_>) -> Result<(), Refusal
     }
     match expect.region {
         RegionRule::Exactly(expected) if region != expected => {
-            return Err(Refusal::WrongRegion { presented: region.clone(), expected: expected.into() });
+            return Err(Refusal::WrongRegion {
+                presented: region.clone(),
+                expected: expected.into(),
+            });
         }
-        RegionRule::AnyWellFormed if !is_region_shaped(region) => {
+        RegionRule::Any if !is_region_shaped(region) => {
             return Err(Refusal::WrongScope(format!(
                 "Credential should be scoped to a valid region, not '{region}'."
             )));
         }
-        RegionRule::Exactly(_) | RegionRule::AnyWellFormed => {}
+        RegionRule::Exactly(_) | RegionRule::Any => {}
     }
     if !expect.services.contains(&service.as_str()) {
         return Err(Refusal::WrongScope(format!(
@@ -258,7 +240,8 @@ fn check_scope(presented: &Presented, expect: &Expect<'_>) -> Result<(), Refusal
 fn is_region_shaped(region: &str) -> bool {
     let mut parts: Vec<&str> = region.split('-').collect();
     let number = parts.pop().unwrap_or("");
-    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_word =
+        |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
     region.len() <= 32
         && parts.len() >= 2
         && parts.iter().all(is_word)
@@ -374,9 +357,9 @@ fn host(request: &Parts) -> Result<&[u8], Refusal> {
     let header = request.headers.get("host").map(|value| trimmed(value.as_bytes()));
     let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     match (header, authority) {
-        (Some(header), Some(authority)) if !header.eq_ignore_ascii_case(authority) => {
-            Err(Refusal::Incomplete("The Host header and the request's authority differ.".to_owned()))
-        }
+        (Some(header), Some(authority)) if !header.eq_ignore_ascii_case(authority) => Err(
+            Refusal::Incomplete("The Host header and the request's authority differ.".to_owned()),
+        ),
         (Some(host), _) | (None, Some(host)) => Ok(host),
         (None, None) => Err(Refusal::HeadersNotSigned(vec!["host".to_owned()])),
     }
@@ -399,6 +382,11 @@ fn check_session_token(presented: &Presented, key: &Key, now: Timestamp) -> Resu
 }
 
 /// A caller for an ingest token: made here, beside the only other maker.
-pub(super) fn caller_of_token(account: String, name: String) -> Caller {
-    Caller { account, access_key_id: None, identity: Identity::IngestToken { name }, session_expires: None }
+pub(super) fn caller_of_token(account: AccountId, name: String) -> Caller {
+    Caller {
+        account,
+        access_key_id: None,
+        identity: Identity::IngestToken { name },
+        session_expires: None,
+    }
 }

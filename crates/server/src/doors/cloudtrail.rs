@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use api::cloudtrail::Operation;
 use api::{ApiError, ErrorCode, json11};
 use event::Region;
-use event::record::Resource;
+use event::record::NewResource;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
@@ -116,13 +116,13 @@ async fn record(
 }
 
 /// The trail that the call was about, where its ARN is in the answer or the request.
-fn trail_resource(outcome: &Outcome, caller: &Caller) -> Option<Resource> {
+fn trail_resource(outcome: &Outcome, caller: &Caller) -> Option<NewResource> {
     let arn_in = |value: &Option<Value>| {
         let members = value.as_ref()?.as_object()?;
         members.values().filter_map(Value::as_str).find(|t| t.starts_with("arn:") && t.contains(":trail/")).map(str::to_owned)
     };
     let arn = arn_in(&outcome.response).or_else(|| arn_in(&outcome.request))?;
-    Some(Resource::new(arn, caller.account(), "AWS::CloudTrail::Trail"))
+    Some(audit::resource(&arn, caller.account(), "AWS::CloudTrail::Trail"))
 }
 
 /// CloudTrail's own calls by name: what only reads is Describe, Get, List, Lookup and Search. The

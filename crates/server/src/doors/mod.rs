@@ -126,7 +126,7 @@ async fn bucket_call(node: &Node, peer: SocketAddr, request: Request<Incoming>) 
                 "bytesTransferredOut": call.bytes_out,
                 "x-amz-id-2": call.extended_request_id,
             })),
-            resources: call.resources.iter().map(|(arn, kind)| audit::resource(arn, caller, kind)).collect(),
+            resources: call.resources.iter().map(|(arn, kind)| audit::resource(arn, caller.account(), kind)).collect(),
         },
         node.clock.now(),
     )

@@ -33,7 +33,7 @@ impl PutDigests {
             (METADATA_SIGNATURE.to_owned(), digest.signature.clone()),
             (METADATA_SIGNATURE_ALGORITHM.to_owned(), SIGNATURE_ALGORITHM.to_owned()),
         ];
-        destination.put(&digest.key, digest.body_gz.clone().into(), &metadata, &self.node.put_headers()).await
+        destination.put(&digest.key, digest.body_gz.clone().into(), &metadata, &self.node.put_headers(&digest.chain.trail_arn)).await
     }
 }
 

@@ -81,7 +81,7 @@ impl PutLogFiles {
 
     async fn attempt(&self, header: &SpooledHeader, gz: Bytes) -> Result<(), DeliveryFailure> {
         let destination = self.node.destination(&header.bucket)?;
-        destination.put(&header.key, gz, &[], &self.node.put_headers()).await
+        destination.put(&header.key, gz, &[], &self.node.put_headers(&header.trail_arn)).await
     }
 
     async fn forget(&self, id: &SpoolId, reached: bool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -27,7 +27,7 @@ pub async fn check_destination(
         (true, true) => vec![marker(Folder::CloudTrail), marker(Folder::Digest)],
     };
     let checked = match cx.node.destination(bucket) {
-        Ok(destination) => destination.check_bucket(&markers, &cx.node.put_headers()).await,
+        Ok(destination) => destination.check_bucket(&markers, &cx.node.put_headers(trail_arn)).await,
         Err(failure) => Err(failure),
     };
     checked.map_err(|failure| refused(trail_arn, bucket, failure))
