@@ -3,14 +3,16 @@
 //! Each folder is read whole and sorted, then walked; folders outside the prefix or before the marker
 //! are skipped unread. Memory is one folder per level of slashes.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::error::At;
 use crate::path::{Kind, folder_of, read_name};
-use crate::{Bucket, ObjectFacts, ObjectReader, Result, Store, StoreError, entries};
+use crate::{Bucket, ObjectFacts, ObjectReader, Result, Store, StoreError};
 
 /// What to list.
 #[derive(Debug, Clone, Default)]
@@ -81,21 +83,65 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// `above` is what all keys in this folder begin with. Breaks when the page is full.
     fn folder(&mut self, folder: &Path, above: &[u8]) -> Result<ControlFlow<()>> {
-        for entry in sorted(folder)? {
+        for entry in self.sorted(folder, above)? {
             let position = [above, &entry.piece].concat();
-            if !self.may_hold(&position, entry.kind) {
-                continue;
-            }
             let flow = match (self.common_prefix(&position), entry.kind) {
                 (Some(prefix), _) => self.add_common_prefix(prefix, &entry)?,
-                (None, Kind::File) => self.add_object(&position, &entry.path)?,
-                (None, _) => self.folder(&entry.path, &position)?,
+                (None, Kind::File) => self.add_object(&position, &entry.path())?,
+                (None, _) => self.folder(&entry.path(), &position)?,
             };
             if flow.is_break() {
                 return Ok(Break(()));
             }
         }
         Ok(Continue(()))
+    }
+
+    /// What a folder holds for this query, in the order of the keys.
+    fn sorted(&self, folder: &Path, above: &[u8]) -> Result<Vec<Entry>> {
+        let mut found = Vec::new();
+        self.gather(folder, &mut above.to_vec(), above.len(), &mut found)?;
+        found.sort_unstable_by(|a, b| a.piece.cmp(&b.piece));
+        Ok(found)
+    }
+
+    /// The insides of segments cut in two (`path`) are found here as well, because they sort among
+    /// their neighbours. `position` is what all keys in `folder` begin with; the first `above` bytes of
+    /// it are not part of the pieces.
+    fn gather(
+        &self,
+        folder: &Path,
+        position: &mut Vec<u8>,
+        above: usize,
+        found: &mut Vec<Entry>,
+    ) -> Result<()> {
+        let inside = match fs::read_dir(folder) {
+            // An empty folder that a delete has taken away meanwhile, or a prefix without keys.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.at("list", folder)?,
+        };
+        let folder: Rc<Path> = folder.into();
+        let begun = position.len();
+        for entry in inside {
+            let name = entry.at("list", &folder)?.file_name();
+            let Some((kind, piece)) = name.to_str().and_then(read_name) else { continue };
+            position.truncate(begun);
+            position.extend_from_slice(&piece);
+            if kind == Kind::Continuation {
+                self.gather(&folder.join(&name), position, above, found)?;
+                continue;
+            }
+            if kind == Kind::Segment {
+                position.push(b'/');
+            }
+            // A folder may hold many thousands; what the page cannot show is not kept.
+            if self.may_hold(position, kind) {
+                let piece = position[above..].to_vec();
+                found.push(Entry { piece, kind, folder: folder.clone(), name });
+            }
+        }
+        position.truncate(begun);
+        Ok(())
     }
 
     /// Whether keys that are (a file) or begin with (a folder) `position` belong to the answer.
@@ -129,7 +175,7 @@ impl Walk<'_> {
             return Ok(Continue(()));
         }
         // Folders may be empty for a moment (a delete is under way) or for good (a crash).
-        if entry.kind != Kind::File && !holds_a_file(&entry.path)? {
+        if entry.kind != Kind::File && !holds_a_file(&entry.path())? {
             return Ok(Continue(()));
         }
         Ok(self.add(ListingItem::CommonPrefix(prefix)))
@@ -168,39 +214,14 @@ struct Entry {
     /// The piece of the key this entry stands for; a folder's ends with its slash.
     piece: Vec<u8>,
     kind: Kind,
-    path: PathBuf,
+    folder: Rc<Path>,
+    name: OsString,
 }
 
-/// What a folder holds, in the order of the keys. The insides of segments cut in two (`path`) are
-/// listed here as well, because they sort among their neighbours.
-fn sorted(folder: &Path) -> Result<Vec<Entry>> {
-    let mut found = Vec::new();
-    gather(folder, &[], &mut found)?;
-    found.sort_unstable_by(|a, b| a.piece.cmp(&b.piece));
-    Ok(found)
-}
-
-fn gather(folder: &Path, begun: &[u8], found: &mut Vec<Entry>) -> Result<()> {
-    let inside = match entries(folder) {
-        Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            return Ok(());
-        }
-        other => other?,
-    };
-    for (name, path) in inside {
-        let Some((kind, piece)) = read_name(&name) else { continue };
-        let mut piece = [begun, &piece].concat();
-        match kind {
-            Kind::Continuation => {
-                gather(&path, &piece, found)?;
-                continue;
-            }
-            Kind::Segment => piece.push(b'/'),
-            Kind::File => {}
-        }
-        found.push(Entry { piece, kind, path });
+impl Entry {
+    fn path(&self) -> PathBuf {
+        self.folder.join(&self.name)
     }
-    Ok(())
 }
 
 /// Whether there is any object in or below the folder. Looks no further than the first.

@@ -1,5 +1,7 @@
 //! The store against a map in memory, and against a disk that fails at every step.
 
+#![allow(clippy::unwrap_used)] // every function here belongs to a test
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! The program: arguments, configuration, wiring. What it does lives in the other crates.
 
+mod client;
 mod commands;
 mod config;
 

@@ -335,6 +335,10 @@ impl Destination {
         body: Bytes,
         bytes_max: u64,
     ) -> Result<Reply, DeliveryFailure> {
+        // URL parsers resolve such folders, also encoded ones: the request would leave the bucket.
+        if key.split('/').any(|folder| folder == "." || folder == "..") {
+            return Err(DeliveryFailure::settings("the key has a . or .. folder"));
+        }
         let mut request = HttpRequest::new(HttpRequestBody::from(body.clone()));
         *request.uri_mut() = self
             .url(key, query)

@@ -267,6 +267,11 @@ impl Spool {
         Ok(id)
     }
 
+    /// What a spooled file says about itself.
+    pub fn header(&self, id: &SpoolId) -> Result<SpooledHeader, SpoolFault> {
+        read_header(&self.folder.join(&id.0), id).map(|(header, _)| header)
+    }
+
     /// What waits for delivery. Reads headers and lengths only; `read` checks the rest.
     pub fn pending(&self) -> Result<Pending, SpoolFault> {
         let mut pending = Pending::default();

@@ -28,9 +28,11 @@
 //! `concurrency` objects.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc;
 
 use crate::digest::ListedFile;
 use crate::layout::{DigestKey, Folder, LogFileKey, ObjectKey, Place};
@@ -66,7 +68,8 @@ pub struct KnownKey {
 pub struct Options {
     /// Only keys that start so.
     pub prefix: String,
-    /// Only digests that end after this.
+    /// Only digests that end after this. Needed where older digests have expired: without it, the
+    /// first digest's predecessor is reported as missing.
     pub from: Option<Timestamp>,
     /// Only digests up to the one that covers this.
     pub to: Option<Timestamp>,
@@ -135,12 +138,75 @@ pub async fn verify(
 ) -> Result<Report, SourceFault> {
     let mut run = Run::new(source, keys, options);
     let chains = run.find_chains().await?;
-    run.at.digests = chains.values().map(|keys| keys.len() as u64).sum();
-    for (id, digest_keys) in chains {
-        run.verify_chain(&id, &digest_keys, progress).await;
-    }
+    let digests = chains.values().map(|keys| keys.len() as u64).sum();
+    let told = Told(Mutex::new((Progress { digests, ..Progress::default() }, progress)));
+    // Digests one after the other, the files they list beside them: the channel is short, so that a
+    // long list waits in its digest and not in memory twice.
+    let (sender, receiver) = mpsc::channel(options.concurrency.max(1) * 4);
+    let (mut run, files) = tokio::join!(
+        run.verify_chains(chains, sender, &told),
+        verify_files(source, options, receiver, &told)
+    );
+    run.report.findings.extend(files.findings);
+    run.report.totals.log_files_valid = files.valid;
+    run.report.totals.log_files_invalid = files.invalid;
     run.find_unlisted().await?;
-    run.finish()
+    Ok(run.finish(digests))
+}
+
+/// Who is told how far it is. Both sides of the channel tell, in the same task.
+struct Told<'a>(Mutex<(Progress, &'a mut (dyn FnMut(Progress) + Send))>);
+
+impl Told<'_> {
+    fn tell(&self, change: impl FnOnce(&mut Progress)) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, progress) = &mut *told;
+        change(at);
+        progress(*at);
+    }
+}
+
+/// A log file to check.
+struct ListedIn {
+    digest_name: Arc<str>,
+    bucket: Option<Arc<str>>,
+    file: ListedFile,
+}
+
+#[derive(Default)]
+struct FilesChecked {
+    findings: Vec<Finding>,
+    valid: u64,
+    invalid: u64,
+}
+
+async fn verify_files(
+    source: &dyn Source,
+    options: &Options,
+    mut receiver: mpsc::Receiver<ListedIn>,
+    told: &Told<'_>,
+) -> FilesChecked {
+    let mut checked = FilesChecked::default();
+    let listed = futures::stream::poll_fn(|cx| receiver.poll_recv(cx));
+    let mut checks = listed
+        .map(|ListedIn { digest_name, bucket, file }| async move {
+            check_file(source, options, bucket.as_deref(), &digest_name, file).await
+        })
+        .buffer_unordered(options.concurrency.max(1));
+    while let Some((finding, bytes_read)) = checks.next().await {
+        match finding {
+            None => checked.valid += 1,
+            Some(finding) => {
+                checked.invalid += 1;
+                checked.findings.push(finding);
+            }
+        }
+        told.tell(|at| {
+            at.log_files_done += 1;
+            at.bytes_read += bytes_read;
+        });
+    }
+    checked
 }
 
 struct Run<'a> {
@@ -149,7 +215,6 @@ struct Run<'a> {
     options: &'a Options,
     /// The bucket's name: the source's, or the one that the first good digest claims.
     bucket: Option<String>,
-    at: Progress,
     report: Report,
     /// SHA-256 of the keys of all listed files: 32 bytes each, whatever the key's length.
     listed: HashSet<[u8; 32]>,
@@ -167,7 +232,6 @@ impl<'a> Run<'a> {
             keys: keys.iter().filter(genuine).cloned().collect(),
             options,
             bucket: source.bucket().map(str::to_owned),
-            at: Progress::default(),
             report: Report::default(),
             listed: HashSet::new(),
             covered: BTreeMap::new(),
@@ -210,23 +274,34 @@ impl<'a> Run<'a> {
         Ok(chains)
     }
 
+    async fn verify_chains(
+        mut self,
+        chains: BTreeMap<ChainId, Vec<DigestKey>>,
+        sender: mpsc::Sender<ListedIn>,
+        told: &Told<'_>,
+    ) -> Run<'a> {
+        for (id, digest_keys) in chains {
+            self.verify_chain(&id, &digest_keys, &sender, told).await;
+        }
+        self
+    }
+
     async fn verify_chain(
         &mut self,
         id: &ChainId,
         digest_keys: &[DigestKey],
-        progress: &mut (dyn FnMut(Progress) + Send),
+        sender: &mpsc::Sender<ListedIn>,
+        told: &Told<'_>,
     ) {
         let concurrency = self.options.concurrency.max(1);
         let (source, options) = (self.source, self.options);
-        let known = std::sync::Arc::new(self.keys.clone());
+        let known = Arc::new(self.keys.clone());
         let mut checks = futures::stream::iter(digest_keys.iter().cloned())
             .map(|key| check_digest(source, options, known.clone(), key))
             .buffered(concurrency);
         let mut previous: Option<CheckedDigest> = None;
         let mut summary: Option<ChainSummary> = None;
         while let Some((mut digest, findings, bytes_read)) = checks.next().await {
-            self.at.digests_done += 1;
-            self.at.bytes_read += bytes_read;
             self.check_bucket(&mut digest, findings);
             check_links(options, id, previous.as_ref(), &digest, &mut self.report);
             if let Some(span) = broken_before(previous.as_ref(), &digest) {
@@ -243,12 +318,25 @@ impl<'a> Run<'a> {
                 summary.end = digest.key.end;
                 summary.digests += 1;
             }
-            progress(self.at);
             let files = files.unwrap_or_default();
+            told.tell(|at| {
+                at.digests_done += 1;
+                at.bytes_read += bytes_read;
+                at.log_files += files.len() as u64;
+            });
             if digest.intact {
                 self.note_listed(&digest.name, &files);
             }
-            self.check_files(&digest.name, files, progress).await;
+            let digest_name: Arc<str> = digest.name.as_str().into();
+            let bucket: Option<Arc<str>> = self.bucket.as_deref().map(Into::into);
+            for file in files {
+                let (digest_name, bucket) = (digest_name.clone(), bucket.clone());
+                let listed = ListedIn { digest_name, bucket, file };
+                sender
+                    .send(listed)
+                    .await
+                    .expect("the receiver reads until the last sender is gone");
+            }
             previous = Some(digest);
         }
         self.report.chains.extend(summary);
@@ -284,32 +372,6 @@ impl<'a> Run<'a> {
                 let problem = Problem::LogFileListedTwice;
                 self.report.findings.push(Finding::error(problem, &file.s3_object, detail));
             }
-        }
-    }
-
-    async fn check_files(
-        &mut self,
-        digest_name: &str,
-        files: Vec<ListedFile>,
-        progress: &mut (dyn FnMut(Progress) + Send),
-    ) {
-        self.at.log_files += files.len() as u64;
-        let (source, options) = (self.source, self.options);
-        let bucket = self.bucket.clone();
-        let mut checks = futures::stream::iter(files)
-            .map(|file| check_file(source, options, bucket.as_deref(), digest_name, file))
-            .buffer_unordered(options.concurrency.max(1));
-        while let Some((finding, bytes_read)) = checks.next().await {
-            self.at.log_files_done += 1;
-            self.at.bytes_read += bytes_read;
-            match finding {
-                None => self.report.totals.log_files_valid += 1,
-                Some(finding) => {
-                    self.report.totals.log_files_invalid += 1;
-                    self.report.findings.push(finding);
-                }
-            }
-            progress(self.at);
         }
     }
 
@@ -376,14 +438,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<Report, SourceFault> {
-        if self.at.digests == 0 {
+    fn finish(mut self, digests: u64) -> Report {
+        if digests == 0 {
             let detail = "there is no digest file here: nothing could be verified".to_owned();
             let finding = Finding::error(Problem::NoDigests, &self.options.prefix, detail);
             self.report.findings.push(finding);
         }
         self.report.findings.sort_by(|a, b| (&a.key, a.problem).cmp(&(&b.key, b.problem)));
-        Ok(self.report)
+        self.report
     }
 }
 

@@ -101,12 +101,16 @@ impl<'a> Header<'a> {
         }
     }
 
+    /// The account that `recipientAccountId` names, when it is an account number.
+    pub fn recipient(&self) -> Option<AccountId> {
+        self.recipient_account.and_then(|text| AccountId::parse(&text.to_str()).ok())
+    }
+
     /// The account whose copy this is: `recipientAccountId`, else the caller's `accountId`; `None`
     /// when neither is an account number. What the record says, not who sent it: never a tenant.
     pub fn account(&self) -> Option<AccountId> {
         let parse = |text: Text<'_>| AccountId::parse(&text.to_str()).ok();
-        let recipient = self.recipient_account.and_then(parse);
-        recipient.or_else(|| self.user_identity_text("accountId").and_then(parse))
+        self.recipient().or_else(|| self.user_identity_text("accountId").and_then(parse))
     }
 
     pub fn resources(&self) -> Resources<'a> {

@@ -19,8 +19,8 @@ use event::AccountId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::access::{Identity, Key, KeyRing, Secret, token};
 use crate::access::token::{IssuedToken, TokenRing};
+use crate::access::{Identity, Key, KeyRing, Secret, token};
 use crate::chance::{self, Chance};
 use crate::settings::Settings;
 
@@ -121,7 +121,7 @@ pub async fn open(
         }
         Err(source) => return Err(CredentialsError::File { step: "read", path, source }),
     };
-    let sha256 = token::sha256_of(&credentials.ingest_token);
+    let sha256 = token::sha256_of(credentials.ingest_token.reveal());
     catalog
         .put_ingest_token(
             &IngestToken { sha256, name: TOKEN_NAME.to_owned(), account: account.to_string() },

@@ -126,6 +126,16 @@ fn a_bucket_can_stand_in_the_host_name() {
     );
 }
 
+#[tokio::test]
+async fn no_key_leads_out_of_its_bucket() {
+    let (destination, seen) = scripted(200, "");
+    for key in ["../other-bucket/k", "a/../../other-bucket/k", "a/./k", ".."] {
+        let failure = destination.get(key, 10).await.expect_err("refused");
+        assert_eq!((failure.code.as_str(), failure.retry), ("InvalidSettings", false), "{key}");
+    }
+    assert_eq!(seen.lock().expect("not poisoned").len(), 0);
+}
+
 #[test]
 fn secrets_are_not_shown() {
     let settings = settings("http://h", Addressing::Path);

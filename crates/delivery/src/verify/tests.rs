@@ -506,3 +506,11 @@ proptest! {
         prop_assert!(!runtime.block_on(world.verify()).is_valid());
     }
 }
+
+#[test]
+fn a_verification_can_run_in_a_task_of_its_own() {
+    fn sendable<T: Send>(_: &T) {}
+    let (world, options) = (World::default(), Options::default());
+    let mut progress = |_| {};
+    sendable(&verify(&world, &[], &options, &mut progress));
+}

@@ -98,11 +98,11 @@ fn every_request_that_botocore_signs_verifies() {
         for _ in 0..2 {
             let verified = case.verify(&verifier).unwrap();
             let verified = verified.unwrap_or_else(|error| panic!("{}: {error}", case.name));
-            assert_eq!(verified.caller.account().as_str(), "111111111111");
-            assert_eq!(verified.caller.access_key_id(), Some(KEY_ID));
-            assert_eq!(verified.caller.session_expires().is_some(), case.session_token.is_some());
+            assert_eq!(verified.caller().account().as_str(), "111111111111");
+            assert_eq!(verified.caller().access_key_id(), Some(KEY_ID));
+            assert_eq!(verified.caller().session_expires().is_some(), case.session_token.is_some());
             assert_eq!(
-                verified.scope.text(),
+                verified.scope().text(),
                 format!("20150830/us-east-1/{}/aws4_request", case.service)
             );
             let body_is_signed = case.style == "header" || !case.is_s3();

@@ -164,7 +164,7 @@ fn the_scope_must_fit_the_door() {
         ["us-east-1", "us-gov-west-1", "ap-southeast-5", "us-isob-east-1", "eusc-de-east-1"]
     {
         let verified = Try { region, ..Try::default() }.judge().unwrap();
-        assert_eq!(verified.scope.region, region);
+        assert_eq!(verified.scope().region, region);
     }
     let exact = Expect { region: RegionRule::Exactly("eu-west-1"), ..Expect::S3 };
     let wrong = Try { expect: exact, ..Try::s3() };

@@ -113,6 +113,20 @@ pub struct Verified {
     pub chunk_chain: Option<ChunkChain>,
 }
 
+impl Verified {
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub fn into_caller(self) -> Caller {
+        self.caller
+    }
+
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+}
+
 /// Verifies requests, and remembers the signing keys of the day.
 pub struct Verifier {
     signing_keys: SigningKeys,

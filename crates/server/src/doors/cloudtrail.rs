@@ -56,8 +56,8 @@ async fn carry_out(
         .verifier
         .authenticate(&parts, Payload::Bytes(&body), &Expect::CLOUDTRAIL, node.keys.as_ref(), now)
         .map_err(|e| (e.status, e.code.to_owned(), json_error(e.code, &e.message)))?;
-    let region = Region::parse(&verified.scope().region).map_err(|_| {
-        let message = format!("Region {:?} of the credential scope is not a Region's name.", verified.scope().region);
+    let region = Region::parse(&verified.scope.region).map_err(|_| {
+        let message = format!("Region {:?} of the credential scope is not a Region's name.", verified.scope.region);
         refused(ApiError::new(ErrorCode::InvalidSignatureException, message))
     })?;
 
@@ -71,9 +71,9 @@ async fn carry_out(
             "The journal cannot take events now (see /health), so no call can be recorded; try again later.",
         )));
     }
-    let cx = Cx { node, caller: verified.caller(), region: &region, now };
+    let cx = Cx { node, caller: &verified.caller, region: &region, now };
     let outcome = dispatch(cx, operation, &body).await;
-    record(node, peer, &parts, verified.caller(), &region, request_id, operation, &outcome).await?;
+    record(node, peer, &parts, &verified.caller, &region, request_id, operation, &outcome).await?;
     outcome.answer.map_err(refused)
 }
 

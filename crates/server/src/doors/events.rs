@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use journal::AppendError;
 use serde_json::json;
 
-use crate::access::{Caller, Dialect, Expect, Payload, Verified, token};
+use crate::access::{Caller, Dialect, Expect, Payload, token};
 use crate::http::{Body, BodyError, answer, collect, text};
 use crate::intake::{self, Encoding, IntakeError};
 use crate::node::Node;
@@ -87,7 +87,7 @@ fn authenticate(node: &Node, parts: &http::request::Parts, body: &[u8]) -> Resul
     }
     node.verifier
         .authenticate(parts, Payload::Bytes(body), &Expect::CLOUDTRAIL_DATA, node.keys.as_ref(), now)
-        .map(Verified::into_caller)
+        .map(|verified| verified.caller)
         .map_err(|e| (e.status, e.code, e.message))
 }
 

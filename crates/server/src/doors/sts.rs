@@ -52,8 +52,8 @@ async fn carry_out(
         Ok(form) => form,
     };
     let query::Action::GetCallerIdentity = query::parse_action(parameters)?;
-    let caller = verified.caller();
-    let region = Region::parse(&verified.scope().region).unwrap_or_else(|_| node.settings.region.clone());
+    let caller = &verified.caller;
+    let region = Region::parse(&verified.scope.region).unwrap_or_else(|_| node.settings.region.clone());
     let call = audit::Call {
         caller,
         event_source: "sts.amazonaws.com",

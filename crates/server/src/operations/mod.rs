@@ -14,7 +14,7 @@ use crate::node::Node;
 
 /// What an operation may use. The tenant is the caller's account; the Region comes from the
 /// signature's scope.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Cx<'a> {
     pub node: &'a Node,
     pub caller: &'a Caller,

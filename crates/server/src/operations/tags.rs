@@ -12,7 +12,7 @@ pub use list_tags::list_tags;
 pub use remove_tags::remove_tags;
 
 use crate::operations::Cx;
-use crate::operations::trails::{TrailRef, not_found};
+use crate::operations::trails::{Lookup, TrailRef, not_found};
 
 /// Quota of CloudTrail: 50 tags a resource.
 pub const TAGS_MAX: usize = 50;

@@ -75,8 +75,8 @@ impl TrailRef {
     }
 }
 
-trait Lookup {
-    async fn lookup(&self, cx: Cx<'_>) -> Result<Option<Trail>, ApiError>;
+pub trait Lookup {
+    fn lookup(&self, cx: Cx<'_>) -> impl Future<Output = Result<Option<Trail>, ApiError>> + Send;
 }
 
 impl Lookup for TrailArn {

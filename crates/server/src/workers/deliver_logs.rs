@@ -64,7 +64,10 @@ impl DeliverLogs {
         }
         let pending = self.node.spool.pending()?;
         for (id, reason) in &pending.damaged {
-            tracing::error!(file = id.as_str(), reason, "a spooled log file is damaged; its events are still in the journal if the cursor has not passed them");
+            // Set aside, so that the same window can be cut again: the cursor passes a window only
+            // after its file was synced, so this one is either still in the journal or bit rot.
+            tracing::error!(file = id.as_str(), reason, "a spooled log file is damaged and set aside");
+            self.node.spool.quarantine(id)?;
         }
         for (id, header) in pending.files {
             let SpooledKind::LogFile { folder, last_seq, .. } = &header.kind else { continue };
@@ -259,7 +262,8 @@ impl Cutter {
 
     fn spool_closed(&mut self) -> Result<(), delivery::spool::SpoolFault> {
         while let Some((key, bucket, file)) = self.closed.front() {
-            let (id, header) = self.node.spool.put_log_file(&key.trail_arn, bucket, file)?;
+            let id = self.node.spool.put_log_file(&key.trail_arn, bucket, file)?;
+            let header = self.node.spool.header(&id)?;
             // Another file of this stream may be open already, or wait behind this one.
             let last = self.streams.get(key).is_none_or(|state| state.open.is_none())
                 && self.closed.iter().filter(|(other, ..)| other == key).count() == 1;

@@ -96,9 +96,10 @@ fn virtual_bucket<'a>(host: &'a str, host_suffixes: &[String]) -> Option<&'a str
     if host_suffixes.iter().any(is_service) {
         return None;
     }
-    host_suffixes.iter().find_map(|suffix| {
-        name.strip_suffix(suffix.as_str())?.strip_suffix('.').filter(|bucket| !bucket.is_empty())
-    })
+    // The longest suffix leaves the shortest name: `b.s3.localhost` is the bucket b, not b.s3.
+    let before = |suffix: &String| name.strip_suffix(suffix.as_str())?.strip_suffix('.');
+    let buckets = host_suffixes.iter().filter_map(before);
+    buckets.filter(|bucket| !bucket.is_empty()).min_by_key(|bucket| bucket.len())
 }
 
 #[cfg(test)]

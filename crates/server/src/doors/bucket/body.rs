@@ -103,6 +103,8 @@ impl From<&BodyFault> for S3Error {
 pub(super) struct Received {
     /// Bytes of data, without the frame of chunks.
     pub bytes: u64,
+    /// Whether the connection has given the whole body, right or wrong.
+    pub to_its_end: bool,
     /// A checksum that was sent and is right.
     pub checksum: Option<bucket::Checksum>,
 }
@@ -263,7 +265,7 @@ impl BodyCheck {
             .sent
             .pop()
             .map(|(at, value)| bucket::Checksum { algorithm: CHECKSUMS[at].1.to_owned(), value });
-        Ok(Received { bytes: self.bytes, checksum })
+        Ok(Received { bytes: self.bytes, to_its_end: true, checksum })
     }
 }
 
@@ -311,6 +313,7 @@ impl CheckedBody {
                 Some(Err(error)) => Err(BodyFault::Connection(error)),
                 None => {
                     self.ended = true;
+                    self.received.lock().unwrap_or_else(PoisonError::into_inner).to_its_end = true;
                     self.check.finish().map(|received| {
                         *self.received.lock().unwrap_or_else(PoisonError::into_inner) = received;
                     })

@@ -113,7 +113,11 @@ impl BucketDoor {
         if let Ok(address) = &address {
             record.add_address(address);
         }
-        let mut response = match self.answer(parts, incoming, address, now, &mut record).await {
+        let empty = hyper::body::Body::is_end_stream(&incoming);
+        let http_1 = parts.version <= http::Version::HTTP_11;
+        let received = Arc::new(Mutex::new(Received { to_its_end: empty, ..Received::default() }));
+        let answer = self.answer(parts, incoming, address, now, received.clone(), &mut record);
+        let mut response = match answer.await {
             Ok(response) => response,
             Err(error) => error.to_http_response().unwrap_or_else(|_| {
                 let mut response = Response::new(Body::empty());
@@ -122,6 +126,12 @@ impl BucketDoor {
             }),
         };
         record.finish(&mut response);
+        let to_its_end = received.lock().unwrap_or_else(PoisonError::into_inner).to_its_end;
+        if http_1 && !to_its_end {
+            // hyper closes a connection whose body nobody read. Said here, the client does not send
+            // its next request into the closing.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         (response, record)
     }
 
@@ -131,6 +141,7 @@ impl BucketDoor {
         incoming: Incoming,
         address: Result<Address, S3Error>,
         now: Timestamp,
+        received: Arc<Mutex<Received>>,
         record: &mut BucketCall,
     ) -> Result<Response<Body>, S3Error> {
         let shared = &self.shared;
@@ -150,7 +161,6 @@ impl BucketDoor {
         if is_form(&parts) {
             return Err(s3_error!(NotImplemented, "Uploads by HTML form are not implemented."));
         }
-        let received = Arc::new(Mutex::new(Received::default()));
         let call = Arc::new(Call {
             caller: verified.caller,
             now,

@@ -1,0 +1,129 @@
+//! How client commands reach a server: endpoints and a key, from a node's data folder or from the
+//! environment and files that the AWS CLI reads; and one signed AWS JSON call.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use jiff::Timestamp;
+use serde_json::Value;
+use server::access::{Secret, Signing, sign};
+use server::credentials::{credentials_path, read_node_file};
+
+/// Where AWS's services are for this user, and as whom to call them.
+#[derive(Debug)]
+pub struct Client {
+    pub region: String,
+    pub access_key_id: String,
+    pub secret: Secret,
+    pub session_token: Option<String>,
+    /// One endpoint for all services, if there is one.
+    endpoint: Option<String>,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// With a data folder: the node it belongs to. Without: the AWS variables and profile.
+    pub fn new(data: Option<&Path>) -> Result<Client> {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().context("prepare HTTP")?;
+        if let Some(data) = data {
+            let node = read_node_file(data)?.with_context(|| {
+                format!("no server has been started on {}; start one, or name another folder with --data", data.display())
+            })?;
+            let keys = read_profile(&credentials_path(data), "default")?;
+            return Ok(Client {
+                region: node.region,
+                access_key_id: keys.0,
+                secret: keys.1,
+                session_token: None,
+                endpoint: Some(node.endpoint),
+                http,
+            });
+        }
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let (access_key_id, secret, session_token) =
+            match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
+                (Some(id), Some(secret)) => (id, Secret::new(secret), variable("AWS_SESSION_TOKEN")),
+                _ => {
+                    let home = variable("HOME").map(|home| PathBuf::from(home).join(".aws/credentials"));
+                    let path = variable("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from).or(home);
+                    let path = path.context("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give --data")?;
+                    let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
+                    let (id, secret) = read_profile(&path, &profile)?;
+                    (id, secret, None)
+                }
+            };
+        Ok(Client {
+            region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).unwrap_or_else(|| "us-east-1".to_owned()),
+            access_key_id,
+            secret,
+            session_token,
+            endpoint: variable("AWS_ENDPOINT_URL"),
+            http,
+        })
+    }
+
+    /// As the AWS CLI decides it: AWS_ENDPOINT_URL_<SERVICE>, then AWS_ENDPOINT_URL, then AWS.
+    pub fn endpoint(&self, service: &str, region: &str) -> String {
+        let variable = format!("AWS_ENDPOINT_URL_{}", service.to_ascii_uppercase());
+        std::env::var(variable)
+            .ok()
+            .filter(|url| !url.is_empty())
+            .or_else(|| self.endpoint.clone())
+            .unwrap_or_else(|| format!("https://{service}.{region}.amazonaws.com"))
+            .trim_end_matches('/')
+            .to_owned()
+    }
+
+    /// One call of the CloudTrail API.
+    pub async fn cloudtrail(&self, region: &str, operation: &str, input: &Value) -> Result<Value> {
+        let url = format!("{}/", self.endpoint("cloudtrail", region));
+        let uri: Uri = url.parse().with_context(|| format!("endpoint {url:?} is not a URL"))?;
+        let body = input.to_string();
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/x-amz-json-1.1"));
+        let target = format!("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.{operation}");
+        headers.insert("x-amz-target", HeaderValue::from_str(&target).context("operation name")?);
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes());
+        let signing = Signing {
+            access_key_id: &self.access_key_id,
+            secret: &self.secret,
+            session_token: self.session_token.as_deref(),
+            region,
+            service: "cloudtrail",
+            time: Timestamp::now(),
+        };
+        headers.extend(sign(&Method::POST, &uri, &headers, &hex::encode(hash), &signing)?);
+        let answer = self.http.post(&url).headers(headers).body(body).send().await;
+        let answer = answer.with_context(|| format!("call {operation} at {url}"))?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.with_context(|| format!("read the answer of {operation}"))?;
+        let value: Value = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{operation} at {url} answered {status} and not JSON"))?;
+        if !status.is_success() {
+            let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+            bail!("{operation} at {url}: {} ({})", text("message"), text("__type"));
+        }
+        Ok(value)
+    }
+}
+
+/// Key and secret of a profile in a shared-credentials file.
+fn read_profile(path: &Path, profile: &str) -> Result<(String, Secret)> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read credentials {}", path.display()))?;
+    let mut inside = false;
+    let mut values: HashMap<&str, &str> = HashMap::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            inside = name.trim() == profile;
+        } else if inside && let Some((key, value)) = line.split_once('=') {
+            values.insert(key.trim(), value.trim());
+        }
+    }
+    let value = |key: &str| {
+        values.get(key).copied().with_context(|| format!("{} has no {key} in profile [{profile}]", path.display()))
+    };
+    Ok((value("aws_access_key_id")?.to_owned(), Secret::new(value("aws_secret_access_key")?.to_owned())))
+}
