@@ -72,11 +72,10 @@ def test_hundreds_of_files_of_many_accounts_and_regions_are_valid_across_restart
 
 
 def test_every_way_to_ask_gives_the_same_answer(node_with):
-    node = node_with("--flush-interval", "200ms", "--digest-interval", "1s")
+    node = node_with("--flush-interval", "200ms", "--digest-interval", "2s")
     arn = make_trail(node, S3KeyPrefix="some/prefix", name="with.dots_and-more")
     node.post(ndjson([make_event()]))
     s3 = node.client("s3")
-    until(lambda: all_log_keys(s3, BUCKET))
     files = until_attested(s3, BUCKET)
     ways = [
         (), ("--verbose",), ("--account-id", "111111111111"), ("--s3-bucket", BUCKET, "--s3-prefix", "some/prefix"),
@@ -89,15 +88,15 @@ def test_every_way_to_ask_gives_the_same_answer(node_with):
             for key in files:
                 assert f"Log file\ts3://{BUCKET}/{key}\tvalid" in result.text
     # A shorter span: only what ended after its start.
-    start = (datetime.now(timezone.utc) - timedelta(seconds=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    start = (datetime.now(timezone.utc) - timedelta(seconds=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert validate_logs(node, arn, start=start).is_good
 
 
 def test_empty_intervals_have_digests_too(node_with):
-    node = node_with("--flush-interval", "200ms", "--digest-interval", "1s")
+    node = node_with("--flush-interval", "200ms", "--digest-interval", "2s")
     arn = make_trail(node)
     s3 = node.client("s3")
-    until(lambda: len(digest_keys(s3, BUCKET)) >= 6)
+    until(lambda: len(digest_keys(s3, BUCKET)) >= 6, wait=60)
     digests = [read_digest(s3, BUCKET, key) for key in digest_keys(s3, BUCKET)]
     assert any(d["logFiles"] == [] and d["newestEventTime"] is None for d in digests[1:])
     first = digests[0]
@@ -109,7 +108,7 @@ def test_empty_intervals_have_digests_too(node_with):
 
 
 def test_a_stop_and_a_start_are_a_gap_and_not_a_fault(node_with):
-    node = node_with("--flush-interval", "200ms", "--digest-interval", "1s")
+    node = node_with("--flush-interval", "200ms", "--digest-interval", "2s")
     arn = make_trail(node)
     s3, cloudtrail = node.client("s3"), node.client("cloudtrail")
     node.post(ndjson([make_event(eventName="Before")]))
@@ -129,8 +128,18 @@ def test_a_stop_and_a_start_are_a_gap_and_not_a_fault(node_with):
     assert len(result.gaps) == 2, result.text
 
 
-def test_a_deleted_trail_gets_its_final_digest_and_stays_valid(node_with):
+@pytest.mark.xfail(strict=True, reason="with an interval of one second the final digest is never due (reported)")
+def test_the_shortest_interval_has_an_end(node_with):
     node = node_with("--flush-interval", "200ms", "--digest-interval", "1s")
+    make_trail(node)
+    s3 = node.client("s3")
+    until(lambda: digest_keys(s3, BUCKET))
+    node.client("cloudtrail").stop_logging(Name="audit")
+    until_still(s3, BUCKET, wait=15)
+
+
+def test_a_deleted_trail_gets_its_final_digest_and_stays_valid(node_with):
+    node = node_with("--flush-interval", "200ms", "--digest-interval", "2s")
     arn = make_trail(node)
     s3, cloudtrail = node.client("s3"), node.client("cloudtrail")
     node.post(ndjson([make_event(eventName="LastWords")]))
@@ -150,17 +159,17 @@ def test_a_deleted_trail_gets_its_final_digest_and_stays_valid(node_with):
 
 
 def test_validation_turned_off_and_on_again_breaks_the_chain_and_nothing_else(node_with):
-    node = node_with("--flush-interval", "200ms", "--digest-interval", "1s")
+    node = node_with("--flush-interval", "200ms", "--digest-interval", "2s")
     arn = make_trail(node)
     s3, cloudtrail = node.client("s3"), node.client("cloudtrail")
     node.post(ndjson([make_event()]))
     until_attested(s3, BUCKET)
     cloudtrail.update_trail(Name="audit", EnableLogFileValidation=False)
-    time.sleep(3)
+    time.sleep(5)
     count = len(digest_keys(s3, BUCKET))
     node.post(ndjson([make_event(eventName="Unwatched")]))
     until(lambda: any(b"Unwatched" in raw_log_file(s3, BUCKET, key) for key in all_log_keys(s3, BUCKET)))
-    time.sleep(2)
+    time.sleep(4)
     assert len(digest_keys(s3, BUCKET)) == count
     assert validate_logs(node, arn).is_good
     cloudtrail.update_trail(Name="audit", EnableLogFileValidation=True)
@@ -206,6 +215,14 @@ def test_digests_of_before_and_after_a_key_rotation_are_valid(tmp_path):
         assert len(fingerprints) >= 2, "the key was not rotated"
         result = validate_logs(node, arn)
         assert result.is_good and result.digests[1] >= 124 and result.log_files[1] >= 2, result.text
+        # A forged file beside the real ones is nothing to validate-logs; `cairn verify` sees it.
+        assert node.run("verify", f"s3://{BUCKET}").returncode == 0
+        between = datetime.now(timezone.utc) - timedelta(days=15)
+        forged = f"AWSLogs/111111111111/CloudTrail/us-east-1/{between:%Y/%m/%d}/111111111111_CloudTrail_us-east-1_{between:%Y%m%dT%H%MZ}_{'A' * 16}.json.gz"
+        s3.put_object(Bucket=BUCKET, Key=forged, Body=gzip.compress(b'{"Records":[]}'))
+        assert validate_logs(node, arn).is_good
+        done = node.run("verify", f"s3://{BUCKET}")
+        assert done.returncode == 1 and forged in done.stdout + done.stderr, done.stdout + done.stderr
         # Keys are announced with their own 30 days, one after the other with an overlap.
         keys = node.client("cloudtrail").list_public_keys(StartTime=datetime(2015, 1, 1), EndTime=datetime.now(timezone.utc))["PublicKeyList"]
         assert {key["Fingerprint"] for key in keys} >= fingerprints
@@ -255,12 +272,12 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory):
-    node = Node(tmp_path_factory.mktemp("spoiled"), "--flush-interval", "200ms", "--digest-interval", "1s").start()
+    node = Node(tmp_path_factory.mktemp("spoiled"), "--flush-interval", "200ms", "--digest-interval", "2s").start()
     arn = make_trail(node)
     s3 = node.client("s3")
     for number in range(8):
         assert node.post(ndjson([make_event(eventName=f"Order{number}")]))[0] == 200
-        time.sleep(0.6)
+        time.sleep(1.8)
     node.client("cloudtrail").stop_logging(Name="audit")
     until_still(s3, BUCKET)
     bench = Bench(node, arn)
@@ -451,12 +468,3 @@ def test_verify_sees_two_neighbouring_digests_gone_which_validate_logs_does_not(
     start = re.search(r"_(\d{8}T\d{6}Z)\.json\.gz$", bench.digests[place - 1])[1]
     moment = datetime.strptime(start, "%Y%m%dT%H%M%SZ").strftime("%Y-%m-%dT%H:%M:%S")
     assert gone[0] in text or moment in text, text
-
-
-def test_verify_sees_a_log_file_that_no_digest_lists(bench):
-    """A forged file beside the real ones."""
-    key = bench.files[3][:-24] + "A" * 16 + ".json.gz"
-    bench.put(key, bench.objects[bench.files[3]][0], {})
-    done = verify(bench)
-    assert key in done.stdout + done.stderr
-    assert validate_logs(bench.node, bench.arn).is_good, "validate-logs only looks at what is listed"

@@ -68,8 +68,9 @@ def all_log_keys(s3, bucket: str) -> list[str]:
 
 
 def until_attested(s3, bucket: str, wait: float = 60) -> set[str]:
-    """Waits until every log file that is there now stands in a digest; returns those files."""
-    files = set(all_log_keys(s3, bucket))
+    """Waits until every log file that is there now, at least one, stands in a digest; returns those
+    files."""
+    files = set(until(lambda: all_log_keys(s3, bucket)))
     known: dict = {}
     until(lambda: files <= listed_files(s3, bucket, known).keys(), wait=wait, every=0.5)
     return files
