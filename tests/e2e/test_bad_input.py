@@ -21,8 +21,10 @@ GOOD = b'"eventTime":"2026-01-02T03:04:05Z","eventSource":"x.example.com","event
 def shared(tmp_path_factory):
     """One node for all that must leave no trace."""
     node = Node(tmp_path_factory.mktemp("bad-input"), "--flush-interval", "500ms", "--digest-interval", "2s")
-    yield node.start()
-    node.end()
+    try:
+        yield node.start()
+    finally:
+        node.end()
 
 
 @pytest.fixture

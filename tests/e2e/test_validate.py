@@ -272,19 +272,22 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory):
-    node = Node(tmp_path_factory.mktemp("spoiled"), "--flush-interval", "200ms", "--digest-interval", "2s").start()
-    arn = make_trail(node)
-    s3 = node.client("s3")
-    for number in range(8):
-        assert node.post(ndjson([make_event(eventName=f"Order{number}")]))[0] == 200
-        time.sleep(1.8)
-    node.client("cloudtrail").stop_logging(Name="audit")
-    until_still(s3, BUCKET)
-    bench = Bench(node, arn)
-    assert len(bench.files) >= 6 and len(bench.digests) >= 6
-    assert validate_logs(node, arn).is_good
-    yield bench
-    node.end()
+    node = Node(tmp_path_factory.mktemp("spoiled"), "--flush-interval", "200ms", "--digest-interval", "2s")
+    try:
+        node.start()
+        arn = make_trail(node)
+        s3 = node.client("s3")
+        for number in range(8):
+            assert node.post(ndjson([make_event(eventName=f"Order{number}")]))[0] == 200
+            time.sleep(1.8)
+        node.client("cloudtrail").stop_logging(Name="audit")
+        until_still(s3, BUCKET)
+        bench = Bench(node, arn)
+        assert len(bench.files) >= 6 and len(bench.digests) >= 6
+        assert validate_logs(node, arn).is_good
+        yield bench
+    finally:
+        node.end()
 
 
 @pytest.fixture
