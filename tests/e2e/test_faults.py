@@ -3,7 +3,9 @@ nothing acknowledged is lost, nothing is delivered twice."""
 
 import contextlib
 import os
+import resource
 import shutil
+import socket
 import subprocess
 import time
 from datetime import datetime, timedelta, timezone
@@ -547,6 +549,56 @@ def test_sigint_and_a_second_sigterm_stop_too(node):
     node.process.send_signal(signal.SIGINT)
     node.process.send_signal(signal.SIGTERM)
     assert node.process.wait(timeout=30) == 0
+
+
+def test_clients_that_never_finish_do_not_hold_up_a_stop(node):
+    """Half a request, an idle connection, and one that reads nothing of its answer."""
+    half, idle, deaf = (socket.create_connection(("127.0.0.1", node.port)) for _ in range(3))
+    try:
+        half.sendall(f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {node.token}\r\nContent-Length: 1000\r\n\r\nhalf".encode())
+        deaf.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+        ids = post(node, 3)
+        assert ids
+        time.sleep(0.5)
+        started = time.monotonic()
+        assert node.stop(wait=40) == 0, node.tail()
+        assert time.monotonic() - started < 20
+    finally:
+        for connection in (half, idle, deaf):
+            connection.close()
+
+
+# --- too little of everything else ---------------------------------------------------------------
+
+def test_running_out_of_file_descriptors_is_survived(tmp_path):
+    """Accepting, spooling, delivering: each may fail for lack of a descriptor, and goes on later."""
+    node = Node(tmp_path, "--flush-interval", "300ms", "--digest-interval", "2s")
+    node.start()
+    try:
+        arn = make_trail(node)
+        with Load(node, rest=0.02) as load:
+            until(lambda: len(load.acknowledged) > 100)
+            used = len(os.listdir(f"/proc/{node.process.pid}/fd"))
+            limits = resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE, (used + 2, limits[1]))
+            held = []
+            with contextlib.suppress(OSError):
+                held = [socket.create_connection(("127.0.0.1", node.port), timeout=1) for _ in range(20)]
+            time.sleep(4)
+            assert node.process.poll() is None, node.tail()
+            for connection in held:
+                connection.close()
+            resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE, limits)
+            count = len(load.acknowledged)
+            until(lambda: len(load.acknowledged) > count + 100)
+        s3 = node.client("s3")
+        until_delivered(s3, "audit-logs", load.acknowledged)
+        assert not duplicates(tally(s3, "audit-logs"))
+        until_attested(s3, "audit-logs")
+        assert validate_logs(node, arn).is_good
+        assert "panicked" not in node.log.read_text(errors="replace")
+    finally:
+        node.end()
 
 
 # --- clocks --------------------------------------------------------------------------------------
