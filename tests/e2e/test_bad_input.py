@@ -612,6 +612,21 @@ def test_bombs_from_many_sides_at_once_leave_the_server_able_to_work(node):
     assert answers == [413] * 6 and taken == [200] * 20
 
 
+@pytest.mark.xfail(strict=True, reason="bodies are inflated side by side without a bound (reported)")
+def test_forty_bombs_at_once_stay_within_memory(node):
+    bomb = zeros_gzip(1 << 30)
+    before = forget_peak(node)
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(node.post(bomb, {"Content-Encoding": "gzip"})[0])) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(answers) <= {413, 429, 503}
+    grown = memory_peak(node) - before
+    assert grown < 400 << 20, f"{grown >> 20} MiB"
+
+
 def test_bad_input_never_shows_in_delivered_files(node_with):
     node = node_with("--flush-interval", "300ms")
     make_trail(node)

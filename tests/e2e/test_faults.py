@@ -643,6 +643,29 @@ def test_a_clock_that_jumps_an_hour_and_comes_back(tmp_path, jump):
 
 
 @needs_faketime
+@pytest.mark.xfail(strict=True, reason="the 30 days of retries are counted on the wall clock alone (reported)")
+def test_a_clock_that_jumps_a_month_while_the_store_fails_drops_nothing(tmp_path, moto, proxy, bucket):
+    """The 30 days after which a file is given up have not passed because a clock was wrong for a moment."""
+    clock = Clock(tmp_path)
+    node = Node(tmp_path, config='flush_interval = "300ms"\ndigest_interval = "6h"\n' + destination(proxy.endpoint), env=clock.env)
+    node.start()
+    try:
+        start_trail(node, bucket)
+        proxy.plan = lambda request: Fault.status(503, "SlowDown") if request.is_log_file else None
+        ids = post(node)
+        until(lambda: len([r for r in proxy.faults() if r.is_log_file]) >= 2)
+        clock.set("+40d")
+        seen = len(proxy.faults())
+        until(lambda: len([r for r in proxy.faults()[seen:] if r.is_log_file]) >= 1, wait=60)
+        time.sleep(1)
+        clock.set("+0")
+        proxy.heal()
+        until_delivered(moto.s3(), bucket, ids, wait=40)
+    finally:
+        node.end()
+
+
+@needs_faketime
 def test_a_restart_with_the_clock_an_hour_back_keeps_the_chain(tmp_path):
     node = Node(tmp_path, "--flush-interval", "300ms", "--digest-interval", "5s")
     from support.clock import wrong_clock

@@ -428,8 +428,6 @@ def test_validate_logs_names_what_was_altered(bench, alter):
     assert result.code == 1, result.text
     for key in keys:
         assert any(key in line for line in result.invalid), f"{key} is not named\n{result.text}"
-    bench.restore()
-    assert validate_logs(bench.node, bench.arn).is_good
 
 
 # --- cairn verify --------------------------------------------------------------------------------
