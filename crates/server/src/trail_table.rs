@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use catalog::{Logging, TrailState, TrailVersion};
 use event::selectors::Matcher;
-use event::{Header, Region};
+use event::{AccountId, Header, Region};
 
 use crate::entry::EntryHead;
 
@@ -55,6 +55,11 @@ impl TrailTable {
             }
         }
         TrailTable { by_account }
+    }
+
+    /// Whether the tenant has any trail at all.
+    pub fn has_trails(&self, tenant: &AccountId) -> bool {
+        self.by_account.contains_key(tenant.as_str())
     }
 
     /// The tenant's trails that want this event, each with the state that held at `seq`.
