@@ -82,7 +82,7 @@ CREATE TABLE log_files (
 ) STRICT;
 CREATE INDEX log_files_without_digest ON log_files (trail_arn, account, region) WHERE digest_id IS NULL;
 
--- One row a chain of digests. A chain that has ended stays until its trail is gone.
+-- One row a chain of digests. A chain that has ended stays, so that the next one ends later.
 CREATE TABLE chains (
     trail_arn       TEXT NOT NULL,
     account         TEXT NOT NULL,

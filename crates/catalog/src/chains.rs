@@ -118,20 +118,24 @@ impl Catalog {
         Ok(())
     }
 
-    /// Delivered files that no digest lists yet and that were delivered by `until_ms`, in ledger order.
+    /// Delivered files that no digest lists yet and that were delivered by `until_ms`, in ledger
+    /// order; also those that the clock, which was ahead then, says will be delivered after `now_ms`.
     pub async fn files_without_digest(
         &self,
         key: &ChainKey,
         until_ms: i64,
+        now_ms: i64,
     ) -> Result<Vec<LogFileRow>, CatalogError> {
         let rows = sqlx::query(
             "SELECT * FROM log_files
-             WHERE trail_arn = ? AND account = ? AND region = ? AND digest_id IS NULL AND delivered_ms <= ? ORDER BY id",
+             WHERE trail_arn = ? AND account = ? AND region = ? AND digest_id IS NULL
+               AND (delivered_ms <= ? OR delivered_ms > ?) ORDER BY id",
         )
         .bind(&key.trail_arn)
         .bind(&key.account)
         .bind(&key.region)
         .bind(until_ms)
+        .bind(now_ms)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(log_file_of).collect()
@@ -156,7 +160,9 @@ impl Catalog {
             .collect()
     }
 
-    /// Stores the signed digest, marks its files, and moves the chain, or does nothing at all.
+    /// Stores the signed digest, marks its files, and moves the chain, or does nothing at all:
+    /// `StaleDigest` when the chain has not stood still since the digest was made, or when another
+    /// digest lists one of its files.
     pub async fn append_digest(&self, digest: &NewDigest) -> Result<(), CatalogError> {
         let previous = PreviousDigest {
             bucket: digest.bucket.clone(),
@@ -182,21 +188,34 @@ impl Catalog {
         .await?
         .last_insert_rowid();
         for file in &digest.files {
-            sqlx::query("UPDATE log_files SET digest_id = ? WHERE id = ? AND digest_id IS NULL")
-                .bind(id)
-                .bind(file)
-                .execute(&mut *tx)
-                .await?;
-        }
-        sqlx::query("UPDATE chains SET end_ms = ?, previous = ?, open = ? WHERE trail_arn = ? AND account = ? AND region = ?")
-            .bind(digest.end_ms)
-            .bind(previous)
-            .bind(i64::from(digest.open_after))
-            .bind(&digest.chain.trail_arn)
-            .bind(&digest.chain.account)
-            .bind(&digest.chain.region)
+            let marked = sqlx::query(
+                "UPDATE log_files SET digest_id = ? WHERE id = ? AND digest_id IS NULL",
+            )
+            .bind(id)
+            .bind(file)
             .execute(&mut *tx)
             .await?;
+            if marked.rows_affected() != 1 {
+                return Err(CatalogError::StaleDigest { key: digest.key.clone() });
+            }
+        }
+        // The starting digest ends where its chain was said to; every other one ends later.
+        let moved = sqlx::query(
+            "UPDATE chains SET end_ms = ?1, previous = ?2, open = ?3
+             WHERE trail_arn = ?4 AND account = ?5 AND region = ?6
+               AND open = 1 AND (end_ms < ?1 OR (end_ms = ?1 AND previous IS NULL))",
+        )
+        .bind(digest.end_ms)
+        .bind(previous)
+        .bind(i64::from(digest.open_after))
+        .bind(&digest.chain.trail_arn)
+        .bind(&digest.chain.account)
+        .bind(&digest.chain.region)
+        .execute(&mut *tx)
+        .await?;
+        if moved.rows_affected() != 1 {
+            return Err(CatalogError::StaleDigest { key: digest.key.clone() });
+        }
         tx.commit().await?;
         Ok(())
     }

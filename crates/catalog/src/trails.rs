@@ -253,15 +253,25 @@ impl Catalog {
         Ok(())
     }
 
-    /// Removes what is left of a deleted trail once everything it selected has been handed over.
-    /// Its ledger stays.
+    /// Removes what is left of a deleted trail once everything it selected has been handed over,
+    /// unless it was made again meanwhile. Its ledger stays, and so do its chains: one that begins
+    /// again must end later than the one before, or two digests would have the same name.
     pub async fn purge_trail(&self, arn: &str) -> Result<(), CatalogError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let newest = sqlx::query(
+            "SELECT state FROM trail_states WHERE arn = ? ORDER BY version DESC LIMIT 1",
+        )
+        .bind(arn)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(newest) = newest else { return Ok(()) };
+        if !state_of(&newest)?.deleted {
+            return Ok(());
+        }
         for sql in [
             "DELETE FROM trails WHERE arn = ?",
             "DELETE FROM trail_statuses WHERE arn = ?",
             "DELETE FROM tags WHERE arn = ?",
-            "DELETE FROM chains WHERE trail_arn = ?",
         ] {
             sqlx::query(sql).bind(arn).execute(&mut *tx).await?;
         }

@@ -7,9 +7,9 @@
 use std::net::IpAddr;
 
 use event::record::{EventType, Identity, NewEvent, NewResource, ResourceName};
-use event::{AccountId, Region};
+use event::{AccountId, Limits, Region};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::access::{self, Caller};
 use crate::entry::Origin;
@@ -48,7 +48,7 @@ pub async fn record(
         Identity::AwsService { invoked_by } => (Origin::Delivery, invoked_by.clone()),
         _ => (Origin::Own, call.source_ip.to_canonical().to_string()),
     };
-    let event = NewEvent {
+    let mut event = NewEvent {
         identity,
         event_time: now,
         event_source: call.event_source.to_owned(),
@@ -75,7 +75,16 @@ pub async fn record(
         tls_details: None,
         session_credential_from_console: false,
     };
-    intake::accept_own(&node.journal, origin, &tenant, now, &event.to_json()).await?;
+    let mut record = event.to_json();
+    if event::check(&record, &Limits::default()).is_err() {
+        // The parameters are the caller's JSON; however strange, the call itself is recorded.
+        event.request_parameters =
+            json!({ "omitted": true, "reason": "requestParameters cannot be recorded" });
+        event.response_elements = Value::Null;
+        record = event.to_json();
+    }
+    let record = event::redact(&record);
+    intake::accept_own(&node.journal, origin, &tenant, now, &record).await?;
     Ok(())
 }
 

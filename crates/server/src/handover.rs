@@ -20,6 +20,8 @@ pub struct Handover {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// The spool has been read: before that, nothing is known to be drained.
+    recovered: bool,
     /// The next entry after a restart.
     position: u64,
     /// The next entry to read.
@@ -39,6 +41,7 @@ struct Waiting {
 #[derive(Debug, Clone, Copy)]
 struct Pause {
     attempts: u32,
+    since: Duration,
     until: Duration,
 }
 
@@ -62,6 +65,11 @@ impl Handover {
             open_files: inner.open.len() as u64,
             spooled_files: inner.waiting.len() as u64,
         }
+    }
+
+    /// All that an earlier run left is known.
+    pub fn recovered(&self) {
+        self.lock().recovered = true;
     }
 
     pub fn moved(&self, read: u64, position: u64) {
@@ -118,14 +126,22 @@ impl Handover {
         let Some(back) = inner.waiting.get_mut(id) else { return };
         back.in_hand = false;
         let bucket = back.header.bucket.clone();
-        let attempts = inner.pauses.get(&bucket).map_or(1, |p| p.attempts.saturating_add(1));
-        inner.pauses.insert(bucket, Pause { attempts, until: now + pause(attempts) });
+        let before = inner.pauses.get(&bucket);
+        let attempts = before.map_or(1, |p| p.attempts.saturating_add(1));
+        let since = before.map_or(now, |p| p.since);
+        inner.pauses.insert(bucket, Pause { attempts, since, until: now + pause(attempts) });
+    }
+
+    /// For how long every put into this bucket has failed in this run.
+    pub fn failing_for(&self, bucket: &str, now: Duration) -> Duration {
+        self.lock().pauses.get(bucket).map_or(Duration::ZERO, |p| now.saturating_sub(p.since))
     }
 
     /// Has everything below `seq` that this trail selected been handed over?
     pub fn is_drained(&self, trail_arn: &str, seq: u64) -> bool {
         let inner = self.lock();
-        inner.read >= seq
+        inner.recovered
+            && inner.read >= seq
             && inner.open.iter().all(|stream| stream.trail_arn != trail_arn)
             && inner.waiting.values().all(|w| w.header.trail_arn != trail_arn)
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use catalog::Catalog;
 use delivery::destination::{
-    Addressing, DeliveryFailure, Destination, Encryption, PutHeaders, StoreSettings,
+    Addressing, DeliveryFailure, Destination, Encryption, HttpClient, PutHeaders, StoreSettings,
 };
 use delivery::spool::Spool;
 use durable::Disk;
@@ -62,6 +62,7 @@ pub struct Node {
     pub handover: Handover,
     pub metrics: Metrics,
     pub credentials: Credentials,
+    store: Option<HttpClient>,
     destinations: Mutex<HashMap<String, Arc<Destination>>>,
     trails_changed: watch::Sender<u64>,
     stopping: AtomicBool,
@@ -73,6 +74,8 @@ pub struct Seams {
     pub clock: Arc<dyn Clock>,
     pub chance: Arc<dyn Chance>,
     pub disk: Arc<dyn Disk>,
+    /// What carries requests to the destination; `None` is the network.
+    pub store: Option<HttpClient>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +152,7 @@ impl Node {
             handover: Handover::default(),
             metrics: Metrics::new(),
             credentials,
+            store: seams.store,
             destinations: Mutex::default(),
             trails_changed,
             stopping: AtomicBool::new(false),
@@ -169,23 +173,35 @@ impl Node {
         let destination = match (destinations.values().next(), &self.settings.destination) {
             // All buckets lie in one store and share its connections.
             (Some(other), _) => other.with_bucket(bucket),
-            (None, settings::Destination::Embedded) => Destination::new(&own(), bucket)?,
+            (None, settings::Destination::Embedded) => self.connected(&own(), bucket)?,
             (None, settings::Destination::External(store)) => {
                 let mut external = store_settings(
                     store.endpoint.clone(),
                     &store.region,
                     &store.access_key_id,
-                    &store.secret_access_key,
+                    store.secret_access_key.reveal(),
                 );
+                external.direct = false;
                 if store.virtual_host_style {
                     external.addressing = Addressing::VirtualHost;
                 }
-                Destination::new(&external, bucket)?
+                self.connected(&external, bucket)?
             }
         };
         let destination = Arc::new(destination);
         destinations.insert(bucket.to_owned(), destination.clone());
         Ok(destination)
+    }
+
+    fn connected(
+        &self,
+        store: &StoreSettings,
+        bucket: &str,
+    ) -> Result<Destination, DeliveryFailure> {
+        match &self.store {
+            None => Destination::new(store, bucket),
+            Some(client) => Destination::with_client(store, bucket, client.clone()),
+        }
     }
 
     /// What every put of a log file or digest carries.
@@ -262,6 +278,7 @@ fn store_settings(endpoint: String, region: &str, key_id: &str, secret: &str) ->
         access_key_id: key_id.to_owned(),
         secret_access_key: secret.to_owned(),
         session_token: None,
+        direct: true,
         connect_timeout: CONNECT_MAX,
         request_timeout: PUT_MAX,
     }

@@ -89,6 +89,7 @@ pub fn run(arguments: Serve) -> Result<ExitCode> {
             clock: Arc::new(SystemClock::start()),
             chance: Arc::new(SystemChance),
             disk: Arc::new(RealDisk),
+            store: None,
         };
         let node = Node::open(settings, seams).await?;
         greet(&node, first_start)?;

@@ -147,6 +147,7 @@ fn open(arguments: &Verify) -> Result<Opened> {
         access_key_id: client.access_key_id.clone(),
         secret_access_key: client.secret.reveal().to_owned(),
         session_token: client.session_token.clone(),
+        direct: false,
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(120),
     };

@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use object_store::client::{HttpError, HttpResponseBody, HttpService};
+use object_store::client::HttpResponseBody;
 use proptest::prelude::*;
 
 use super::*;
@@ -17,6 +17,7 @@ fn settings(endpoint: &str, addressing: Addressing) -> StoreSettings {
         access_key_id: "AKIDEXAMPLE".to_owned(),
         secret_access_key: "not-to-be-shown".to_owned(),
         session_token: None,
+        direct: true,
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_millis(300),
     }

@@ -19,7 +19,7 @@ use delivery::log_file::{LogFile, OpenWindow, Stream, WindowFull};
 use delivery::spool::SpooledKind;
 use event::{Category, Header, Limits, Region};
 use jiff::Timestamp;
-use journal::{Cursor, Entry, Reader};
+use journal::{Cursor, Entry, ReadError, Reader};
 
 use crate::entry::{EntryHead, Origin};
 use crate::node::{Node, OpenError};
@@ -48,6 +48,7 @@ impl DeliverLogs {
             node: node.clone(),
             table: TrailTable::default(),
             reader,
+            entries: Vec::new(),
             cursor,
             streams: HashMap::new(),
             closed: VecDeque::new(),
@@ -85,8 +86,23 @@ impl DeliverLogs {
             state.done = state.done.max(*last_seq);
             self.node.handover.spooled(None, id, header);
         }
+        self.node.handover.recovered();
         self.recovered = true;
         Ok(())
+    }
+
+    async fn on_thread<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Cutter) -> T + Send + 'static,
+    ) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
+        let mut cutter = self.cutter.take().ok_or("an earlier turn was cut off")?;
+        let (cutter, done) = tokio::task::spawn_blocking(move || {
+            let done = work(&mut cutter);
+            (cutter, done)
+        })
+        .await?;
+        self.cutter = Some(cutter);
+        Ok(done)
     }
 }
 
@@ -96,20 +112,22 @@ impl Worker for DeliverLogs {
         if !self.recovered {
             self.recover().await?;
         }
-        // Marked before reading: a change that comes in between is seen at the next turn.
+        self.on_thread(Cutter::read).await??;
+        // Looked at after reading: a trail's state is stored before an entry that it is the first
+        // to want is acknowledged, so the states of all that was read are there now.
         if self.trails.has_changed()? {
             self.trails.mark_unchanged();
-            let table = TrailTable::new(self.node.catalog.trail_versions().await?);
-            self.cutter.as_mut().ok_or("an earlier turn was cut off")?.table = table;
+            let versions = match self.node.catalog.trail_versions().await {
+                Ok(versions) => versions,
+                Err(error) => {
+                    self.trails.mark_changed();
+                    return Err(error.into());
+                }
+            };
+            let cutter = self.cutter.as_mut().ok_or("an earlier turn was cut off")?;
+            cutter.table = TrailTable::new(versions);
         }
-        let mut cutter = self.cutter.take().ok_or("an earlier turn was cut off")?;
-        let (cutter, turn) = tokio::task::spawn_blocking(move || {
-            let turn = cutter.turn();
-            (cutter, turn)
-        })
-        .await?;
-        self.cutter = Some(cutter);
-        turn
+        self.on_thread(Cutter::turn).await?
     }
 
     /// Spools what is open, so that the next start has less to read again.
@@ -123,6 +141,8 @@ struct Cutter {
     node: Arc<Node>,
     table: TrailTable,
     reader: Reader,
+    /// Read and not yet dealt with.
+    entries: Vec<Entry>,
     cursor: Cursor,
     streams: HashMap<StreamKey, StreamState>,
     /// Closed but not yet spooled: stays here while the disk refuses.
@@ -155,9 +175,17 @@ struct Wanted<'a> {
 }
 
 impl Cutter {
+    fn read(&mut self) -> Result<(), ReadError> {
+        // What an earlier turn left lying, because the disk refused, comes first.
+        if self.entries.is_empty() {
+            self.entries = self.reader.next_batch(READ_BYTES_MAX)?;
+        }
+        Ok(())
+    }
+
     fn turn(&mut self) -> Turn {
         self.spool_closed()?;
-        let entries = self.reader.next_batch(READ_BYTES_MAX)?;
+        let entries = std::mem::take(&mut self.entries);
         let more = if entries.is_empty() { More::No } else { More::Yes };
         for entry in &entries {
             self.deal_with(entry);

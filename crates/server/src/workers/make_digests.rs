@@ -8,7 +8,7 @@
 //! Windows follow each other by the chain, not by the clock: when the clock jumps forward, the
 //! missing windows are made one by one; when it jumps back, nothing is due until it has caught up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -25,13 +25,15 @@ const DIGESTS_PER_TURN_MAX: usize = 50;
 
 pub struct MakeDigests {
     node: Arc<Node>,
+    /// Of trails that do not log: until when late events were taken, and the first entry after those.
+    past_late: HashMap<String, (i64, u64)>,
 }
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 impl MakeDigests {
     pub fn new(node: Arc<Node>) -> MakeDigests {
-        MakeDigests { node }
+        MakeDigests { node, past_late: HashMap::new() }
     }
 
     /// Chains that should be open and are not: at home from the start of logging, elsewhere from
@@ -81,17 +83,22 @@ impl MakeDigests {
     ) -> Result<usize, Fault> {
         let interval_ms = i64::try_from(self.node.settings.digest_interval.as_millis())?.max(1000);
         let mut made = 0;
+        let now_ms = now.as_millisecond();
+        // A chain that begins again ends after the one before, which may be ahead of the clock.
+        if chain.previous.is_none() && chain.end_ms > now_ms {
+            return Ok(0);
+        }
         if chain.previous.is_none() {
             self.append(trail, chain, chain.end_ms, Vec::new(), true).await?;
             made += 1;
         }
         while made < DIGESTS_PER_TURN_MAX {
             let due_ms = chain.end_ms + interval_ms;
-            if due_ms > now.as_millisecond() {
+            if due_ms > now_ms {
                 break;
             }
             let closes = !trail.state.settings.log_file_validation_enabled;
-            let files = self.node.catalog.files_without_digest(&chain.key, due_ms).await?;
+            let files = self.node.catalog.files_without_digest(&chain.key, due_ms, now_ms).await?;
             self.append(trail, chain, due_ms, files, !closes).await?;
             made += 1;
             if closes {
@@ -100,8 +107,7 @@ impl MakeDigests {
         }
         let end_ms = floor_ms(now);
         if final_due && made < DIGESTS_PER_TURN_MAX && end_ms > chain.end_ms {
-            let files =
-                self.node.catalog.files_without_digest(&chain.key, now.as_millisecond()).await?;
+            let files = self.node.catalog.files_without_digest(&chain.key, now_ms, now_ms).await?;
             self.append(trail, chain, end_ms, files, false).await?;
             made += 1;
         }
@@ -148,8 +154,8 @@ impl MakeDigests {
                 &file.bucket,
                 &file.key,
                 &file.sha256,
-                Timestamp::from_millisecond(file.newest_ms)?,
                 Timestamp::from_millisecond(file.oldest_ms)?,
+                Timestamp::from_millisecond(file.newest_ms)?,
             ));
         }
         let key = self.node.digest_keys.for_digest(&self.node, &chain.key.region, end).await?;
@@ -188,63 +194,84 @@ impl Worker for MakeDigests {
         for version in self.node.catalog.trail_versions().await? {
             newest.insert(version.arn.clone(), version);
         }
+        self.past_late.retain(|arn, _| newest.contains_key(arn));
         let chains = self.node.catalog.chains().await?;
         let mut made = 0;
+        let mut failed = None;
         for trail in newest.values() {
-            let mut own: Vec<ChainRow> =
-                chains.iter().filter(|c| c.key.trail_arn == trail.arn).cloned().collect();
-            let validated = trail.state.settings.log_file_validation_enabled;
-            let active = trail.state.logging.is_active();
-            if active && validated {
-                self.start_chains(trail, &mut own, now).await?;
-            }
-            let drained = !active && self.is_drained(trail, now);
-            if drained && validated {
-                // Files that came last may be of an account or Region without a chain yet.
-                let has_logged = trail.state.logging != Logging::Never;
-                for key in self.node.catalog.chains_wanted(&trail.arn).await? {
-                    if has_logged && !own.iter().any(|c| c.key == key && c.open) {
-                        self.node.catalog.start_chain(&key, floor_ms(now) - 1000).await?;
-                    }
-                }
-                own = self
-                    .node
-                    .catalog
-                    .chains()
-                    .await?
-                    .into_iter()
-                    .filter(|c| c.key.trail_arn == trail.arn)
-                    .collect();
-            }
-            for chain in own.iter_mut().filter(|chain| chain.open) {
-                made += self.bring_up_to_date(trail, chain, now, drained).await?;
-            }
-            let over = drained && own.iter().all(|chain| !chain.open);
-            if over
-                && trail.state.deleted
-                && self.node.catalog.digests_waiting(&trail.arn).await? == 0
-            {
-                self.node.catalog.purge_trail(&trail.arn).await?;
-                self.node.trails_changed();
+            let own = chains.iter().filter(|c| c.key.trail_arn == trail.arn).cloned().collect();
+            match self.attend(trail, own, now).await {
+                Ok(digests) => made += digests,
+                // One trail's trouble must not cost the others their digests.
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(if made > 0 { More::Yes } else { More::No })
+        failed.map_or(Ok(if made > 0 { More::Yes } else { More::No }), Err)
     }
 }
 
 impl MakeDigests {
+    /// Makes what is due of one trail, whose chains are `own`; the number of digests made.
+    async fn attend(
+        &mut self,
+        trail: &TrailVersion,
+        mut own: Vec<ChainRow>,
+        now: Timestamp,
+    ) -> Result<usize, Fault> {
+        let mut made = 0;
+        let validated = trail.state.settings.log_file_validation_enabled;
+        let active = trail.state.logging.is_active();
+        if active && validated {
+            self.start_chains(trail, &mut own, now).await?;
+        }
+        let drained = !active && self.is_drained(trail, now);
+        if drained && validated {
+            // Files that came last may be of an account or Region without a chain yet.
+            let has_logged = trail.state.logging != Logging::Never;
+            for key in self.node.catalog.chains_wanted(&trail.arn).await? {
+                if has_logged && !own.iter().any(|c| c.key == key && c.open) {
+                    self.node.catalog.start_chain(&key, floor_ms(now) - 1000).await?;
+                }
+            }
+            own = self
+                .node
+                .catalog
+                .chains()
+                .await?
+                .into_iter()
+                .filter(|c| c.key.trail_arn == trail.arn)
+                .collect();
+        }
+        for chain in own.iter_mut().filter(|chain| chain.open) {
+            made += self.bring_up_to_date(trail, chain, now, drained).await?;
+        }
+        let over = drained && own.iter().all(|chain| !chain.open);
+        if over && trail.state.deleted && self.node.catalog.digests_waiting(&trail.arn).await? == 0
+        {
+            self.node.catalog.purge_trail(&trail.arn).await?;
+            self.node.trails_changed();
+        }
+        Ok(made)
+    }
+
     /// A trail that does not log: has everything from before its stop been handed over, late
     /// arrivals included?
-    fn is_drained(&self, trail: &TrailVersion, now: Timestamp) -> bool {
+    fn is_drained(&mut self, trail: &TrailVersion, now: Timestamp) -> bool {
         let late_until_ms = match trail.state.logging {
             Logging::Stopped { since_ms, .. } => since_ms + self.node.late_grace_ms(),
             Logging::Never | Logging::Active { .. } => 0,
         };
-        now.as_millisecond() >= late_until_ms
-            && self
-                .node
-                .handover
-                .is_drained(&trail.arn, self.node.journal.next_seq().min(trail.from_seq))
+        if now.as_millisecond() < late_until_ms {
+            self.past_late.remove(&trail.arn);
+            return false;
+        }
+        // What was accepted up to now may be late and is still to be read; what comes after is not.
+        let next_seq = self.node.journal.next_seq();
+        let past = self.past_late.entry(trail.arn.clone()).or_insert((late_until_ms, next_seq));
+        if past.0 != late_until_ms {
+            *past = (late_until_ms, next_seq);
+        }
+        self.node.handover.is_drained(&trail.arn, past.1)
     }
 }
 

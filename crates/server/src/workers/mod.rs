@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use delivery::destination::within_horizon;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -57,6 +59,18 @@ pub fn table(node: &Arc<Node>) -> Result<Vec<Row>, crate::node::OpenError> {
         ("put_digests", ms(250), Box::new(PutDigests::new(node.clone()))),
         ("trim_journal", ms(5_000), Box::new(TrimJournal::new(node.clone()))),
     ])
+}
+
+/// Before anything is given up, its bucket must have failed this long without a break in this run.
+const FAILING_MIN: Duration = Duration::from_secs(3600);
+
+/// Is it time to give up what was made at `made_at` and whose bucket has been failing for `failing`?
+///
+/// AWS: after 30 days. Those are days of a clock that may have been wrong when the object was made,
+/// and a node that was off for a month has not tried once: so only a bucket that fails here and now,
+/// by the clock that does not jump, costs anything.
+fn is_hopeless(made_at: Timestamp, now: Timestamp, failing: Duration) -> bool {
+    failing >= FAILING_MIN && !within_horizon(made_at, now)
 }
 
 /// Starts every worker; each stops at the end of a turn when `stop` is cancelled.

@@ -6,20 +6,26 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use catalog::SignedDigest;
-use delivery::destination::{DeliveryFailure, backoff, within_horizon};
+use delivery::destination::{DeliveryFailure, backoff};
 use delivery::digest::{METADATA_SIGNATURE, METADATA_SIGNATURE_ALGORITHM, SIGNATURE_ALGORITHM};
 use jiff::Timestamp;
 
 use crate::chance;
 use crate::node::Node;
-use crate::workers::{More, Turn, Worker};
+use crate::workers::{More, Turn, Worker, is_hopeless};
 
 const DIGESTS_PER_TURN_MAX: u32 = 20;
 
 pub struct PutDigests {
     node: Arc<Node>,
-    /// Buckets that failed: attempts so far, and when to try again.
-    pauses: HashMap<String, (u32, Duration)>,
+    pauses: HashMap<String, Pause>,
+}
+
+/// A bucket that failed rests, as it does for log files.
+struct Pause {
+    attempts: u32,
+    since: Duration,
+    until: Duration,
 }
 
 impl PutDigests {
@@ -51,7 +57,7 @@ impl Worker for PutDigests {
         let resting: Vec<String> = self
             .pauses
             .iter()
-            .filter(|(_, (_, until))| *until > elapsed)
+            .filter(|(_, pause)| pause.until > elapsed)
             .map(|(bucket, _)| bucket.clone())
             .collect();
         let digests = self.node.catalog.digests_to_put(&resting, DIGESTS_PER_TURN_MAX).await?;
@@ -60,7 +66,7 @@ impl Worker for PutDigests {
             if self
                 .pauses
                 .get(&digest.bucket)
-                .is_some_and(|(_, until)| *until > self.node.clock.elapsed())
+                .is_some_and(|pause| pause.until > self.node.clock.elapsed())
             {
                 continue;
             }
@@ -87,20 +93,25 @@ impl Worker for PutDigests {
                         .catalog
                         .digest_delivery_failed(&chain.trail_arn, &chain.region, &failure.code)
                         .await?;
-                    if !within_horizon(Timestamp::from_millisecond(digest.end_ms)?, now) {
+                    let elapsed = self.node.clock.elapsed();
+                    let pause = self.pauses.entry(digest.bucket.clone()).or_insert(Pause {
+                        attempts: 0,
+                        since: elapsed,
+                        until: elapsed,
+                    });
+                    let failing = elapsed.saturating_sub(pause.since);
+                    if is_hopeless(Timestamp::from_millisecond(digest.end_ms)?, now, failing) {
                         tracing::error!(
                             key = digest.key,
                             "digest dropped: it could not be delivered for 30 days"
                         );
                         self.node.catalog.digest_abandoned(digest.id).await?;
+                        more = More::Yes;
+                        continue;
                     }
-                    let attempts =
-                        self.pauses.get(&digest.bucket).map_or(1, |(n, _)| n.saturating_add(1));
-                    let pause = backoff(attempts, chance::fraction(self.node.chance.as_ref()));
-                    self.pauses.insert(
-                        digest.bucket.clone(),
-                        (attempts, self.node.clock.elapsed() + pause),
-                    );
+                    pause.attempts = pause.attempts.saturating_add(1);
+                    let jitter = chance::fraction(self.node.chance.as_ref());
+                    pause.until = elapsed + backoff(pause.attempts, jitter);
                 }
             }
         }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use catalog::{NewLogFile, StreamKey};
-use delivery::destination::{DeliveryFailure, backoff, within_horizon};
-use delivery::spool::{SpoolId, SpooledHeader, SpooledKind};
+use delivery::destination::{DeliveryFailure, backoff};
+use delivery::spool::{SpoolFault, SpoolId, SpooledHeader, SpooledKind};
 use futures::future::join_all;
 
 use crate::chance;
 use crate::node::Node;
-use crate::workers::{More, Turn, Worker};
+use crate::workers::{More, Turn, Worker, is_hopeless};
 
 /// Puts at a time.
 const PUTS_MAX: usize = 4;
@@ -48,7 +48,10 @@ impl PutLogFiles {
         };
         let spool = self.node.spool.clone();
         let spooled = id.clone();
-        let file = tokio::task::spawn_blocking(move || spool.read(&spooled)).await??;
+        let file = match tokio::task::spawn_blocking(move || spool.read(&spooled)).await? {
+            Err(SpoolFault::Damaged { reason, .. }) => return self.set_aside(id, &reason).await,
+            other => other?,
+        };
         let attempt = self.attempt(header, file.gz).await;
         let now = self.node.clock.now();
         let now_ms = now.as_millisecond();
@@ -65,7 +68,9 @@ impl PutLogFiles {
                 .catalog
                 .delivery_failed(&header.trail_arn, &header.region, now_ms, &failure.code)
                 .await?;
-            if !within_horizon(header.made_at, now) {
+            let elapsed = self.node.clock.elapsed();
+            let failing = self.node.handover.failing_for(&header.bucket, elapsed);
+            if is_hopeless(header.made_at, now, failing) {
                 tracing::error!(
                     key = header.key,
                     events = count,
@@ -76,9 +81,7 @@ impl PutLogFiles {
                 return Ok(More::Yes);
             }
             let jitter = chance::fraction(self.node.chance.as_ref());
-            self.node
-                .handover
-                .failed(id, self.node.clock.elapsed(), |attempts| backoff(attempts, jitter));
+            self.node.handover.failed(id, elapsed, |attempts| backoff(attempts, jitter));
             return Ok(More::No);
         }
         let delivered = NewLogFile {
@@ -103,6 +106,17 @@ impl PutLogFiles {
     async fn attempt(&self, header: &SpooledHeader, gz: Bytes) -> Result<(), DeliveryFailure> {
         let destination = self.node.destination(&header.bucket)?;
         destination.put(&header.key, gz, &[], &self.node.put_headers(&header.trail_arn)).await
+    }
+
+    /// A file that is not what was written must neither be put nor hold up those behind it.
+    async fn set_aside(&self, id: &SpoolId, reason: &str) -> Turn {
+        tracing::error!(file = id.as_str(), reason, "a spooled log file is damaged and set aside");
+        self.node.metrics.delivery_failed("SpoolDamaged");
+        let spool = self.node.spool.clone();
+        let spooled = id.clone();
+        tokio::task::spawn_blocking(move || spool.quarantine(&spooled)).await??;
+        self.node.handover.done(id, false);
+        Ok(More::Yes)
     }
 
     async fn forget(

@@ -23,8 +23,11 @@ impl Worker for TrimJournal {
     async fn tick(&mut self) -> Turn {
         let journal = self.node.journal.clone();
         tokio::task::spawn_blocking(move || journal.trim()).await??;
-        let position = self.node.handover.backlog().position;
-        self.node.catalog.forget_trail_versions_before(position).await?;
+        // Not how far delivery has come, but where it would begin again after a crash.
+        let lowest = self.node.journal.state().cursors.iter().map(|(_, position)| *position).min();
+        if let Some(position) = lowest {
+            self.node.catalog.forget_trail_versions_before(position).await?;
+        }
         Ok(More::No)
     }
 }

@@ -53,6 +53,7 @@ impl FreshNode {
             },
         };
         let seams = Seams {
+            store: None,
             clock: Arc::new(SystemClock::start()),
             chance: Arc::new(SystemChance),
             disk: Arc::new(durable::RealDisk),
