@@ -25,10 +25,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use api::cloudtrail::Operation;
+use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::fresh_node::FreshNode;
-use client::{Answer, Client};
+use crate::fresh_node::{FreshNode, REGION};
+use client::{Answer, Call, Client};
 use expected::Known;
 use script::{Exchange, Script};
 
@@ -85,6 +86,45 @@ async fn what_is_not_implemented_says_so_and_stands_in_the_list() {
     assert!(implemented.is_empty(), "take these out of the list, they work: {implemented:?}");
     let lost: Vec<_> = missing.difference(&listed).collect();
     assert!(lost.is_empty(), "these worked before, the list may only shrink: {lost:?}");
+}
+
+/// A page has 100 trails; 21 Regions with five each need two. Too many calls for a text.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_trails_than_a_page_come_in_pages() {
+    let fresh = FreshNode::start().await;
+    let mut client = Client::new(&fresh.node);
+    let mut say = async |region: &str, name: &str, body: String| {
+        let call = Call::Operation { name: name.to_owned(), body };
+        let answer = client.call(region, &call).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.body
+    };
+    let bucket = Call::S3 {
+        operation: "CreateBucket".to_owned(),
+        bucket: "audit-logs".to_owned(),
+        rest: String::new(),
+    };
+    assert_eq!(Client::new(&fresh.node).call(REGION, &bucket).await.status, 200);
+    let mut made = BTreeSet::new();
+    let area = |n: usize| ["ap-south", "eu-west", "us-west"][n % 3];
+    for region in (0..21).map(|n| format!("{}-{}", area(n), n / 3 + 1)) {
+        for name in ["one", "two", "three", "four", "five"] {
+            let body = json!({"Name": name, "S3BucketName": "audit-logs"}).to_string();
+            let trail = say(&region, "CreateTrail", body).await;
+            made.insert(trail["TrailARN"].as_str().expect("an ARN").to_owned());
+        }
+    }
+    let first = say(REGION, "ListTrails", "{}".to_owned()).await;
+    let next = json!({"NextToken": first["NextToken"]}).to_string();
+    let second = say(REGION, "ListTrails", next).await;
+    fresh.stop().await;
+
+    let pages = [&first, &second].map(|page| page["Trails"].as_array().expect("a list").as_slice());
+    assert_eq!(pages.map(<[_]>::len), [100, 5]);
+    assert!(second.get("NextToken").is_none(), "{second}");
+    let listed: BTreeSet<String> =
+        pages.concat().iter().map(|t| t["TrailARN"].as_str().expect("an ARN").to_owned()).collect();
+    assert_eq!(listed, made);
 }
 
 fn scenarios() -> Vec<PathBuf> {
