@@ -245,7 +245,7 @@ impl Spool {
             return match read_header(&path, &id) {
                 // The rename may be all that an earlier attempt got done.
                 Ok((there, _)) if there == *header => {
-                    self.disk.sync_dir(&self.folder).map_err(at("sync folder", &self.folder))?;
+                    self.sync_folder()?;
                     Ok(id)
                 }
                 Ok(_) => Err(SpoolFault::Different { id: id.0 }),
@@ -267,8 +267,17 @@ impl Spool {
             let _ = self.disk.remove_file(&temporary);
             return Err(SpoolFault::Disk { step: "spool", path, source });
         }
-        self.disk.sync_dir(&self.folder).map_err(at("sync folder", &self.folder))?;
+        if let Err(fault) = self.sync_folder() {
+            // Nobody knows whether the name is durable. Away with it, so that the next attempt
+            // makes a new one instead of trusting this one.
+            let _ = self.disk.remove_file(&path);
+            return Err(fault);
+        }
         Ok(id)
+    }
+
+    fn sync_folder(&self) -> Result<(), SpoolFault> {
+        self.disk.sync_dir(&self.folder).map_err(at("sync folder", &self.folder))
     }
 
     /// What a spooled file says about itself.
@@ -322,7 +331,7 @@ impl Spool {
         let path = self.folder.join(&id.0);
         let aside = self.folder.join(format!("{}{DAMAGED_ENDING}", id.0));
         self.disk.rename(&path, &aside).map_err(at("set aside", &path))?;
-        self.disk.sync_dir(&self.folder).map_err(at("sync folder", &self.folder))
+        self.sync_folder()
     }
 
     fn names(&self) -> Result<Vec<String>, SpoolFault> {

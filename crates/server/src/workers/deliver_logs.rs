@@ -49,7 +49,7 @@ impl DeliverLogs {
             table: TrailTable::default(),
             reader,
             entries: Vec::new(),
-            cursor,
+            cursor: Some(cursor),
             streams: HashMap::new(),
             closed: VecDeque::new(),
             moved_at: Duration::ZERO,
@@ -143,7 +143,8 @@ struct Cutter {
     reader: Reader,
     /// Read and not yet dealt with.
     entries: Vec<Entry>,
-    cursor: Cursor,
+    /// None after a move that failed: what its file holds is unknown, so it is taken again.
+    cursor: Option<Cursor>,
     streams: HashMap<StreamKey, StreamState>,
     /// Closed but not yet spooled: stays here while the disk refuses.
     closed: VecDeque<(StreamKey, String, LogFile)>,
@@ -340,10 +341,18 @@ impl Cutter {
         let elapsed = self.node.clock.elapsed();
         let due = elapsed.saturating_sub(self.moved_at) >= Duration::from_secs(1)
             || self.node.is_stopping();
-        if position > self.cursor.position() && due {
-            self.cursor.advance(position)?;
+        if !due {
+            return Ok(());
+        }
+        let mut cursor = match self.cursor.take() {
+            Some(cursor) => cursor,
+            None => self.node.journal.cursor(CURSOR)?,
+        };
+        if position > cursor.position() {
+            cursor.advance(position)?;
             self.moved_at = elapsed;
         }
+        self.cursor = Some(cursor);
         Ok(())
     }
 }

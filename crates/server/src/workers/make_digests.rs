@@ -230,10 +230,10 @@ impl MakeDigests {
         }
         let drained = !active && self.is_drained(trail, now);
         if drained && validated {
-            // Files that came last may be of an account or Region without a chain yet.
-            let has_logged = trail.state.logging != Logging::Never;
+            // Files that came last may be of an account or Region without a chain yet, or of a
+            // deleted trail whose name this one has.
             for key in self.node.catalog.chains_wanted(&trail.arn).await? {
-                if has_logged && !own.iter().any(|c| c.key == key && c.open) {
+                if !own.iter().any(|c| c.key == key && c.open) {
                     self.node.catalog.start_chain(&key, floor_ms(now) - 1000).await?;
                 }
             }

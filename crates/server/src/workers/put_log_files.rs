@@ -2,6 +2,7 @@
 //! them from the spool. Stopped anywhere in between, the next start puts the same bytes under the
 //! same name again.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,13 @@ impl PutLogFiles {
         let spooled = id.clone();
         let file = match tokio::task::spawn_blocking(move || spool.read(&spooled)).await? {
             Err(SpoolFault::Damaged { reason, .. }) => return self.set_aside(id, &reason).await,
+            Err(SpoolFault::Disk { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                // Somebody took it: waiting for it would hold up those behind it.
+                tracing::error!(file = id.as_str(), "a spooled log file is gone");
+                self.node.metrics.delivery_failed("SpoolDamaged");
+                self.node.handover.done(id, false);
+                return Ok(More::Yes);
+            }
             other => other?,
         };
         let attempt = self.attempt(header, file.gz).await;
@@ -119,14 +127,15 @@ impl PutLogFiles {
         Ok(More::Yes)
     }
 
-    async fn forget(
-        &self,
-        id: &SpoolId,
-        reached: bool,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// Its part is done: it is in the ledger, or given up. A file that cannot be removed now is put
+    /// once more by the next start, which is harmless.
+    async fn forget(&self, id: &SpoolId, reached: bool) -> Result<(), tokio::task::JoinError> {
         let spool = self.node.spool.clone();
         let spooled = id.clone();
-        tokio::task::spawn_blocking(move || spool.remove(&spooled)).await??;
+        if let Err(fault) = tokio::task::spawn_blocking(move || spool.remove(&spooled)).await? {
+            let error = &fault as &dyn std::error::Error;
+            tracing::warn!(file = id.as_str(), error, "a delivered log file stays in the spool");
+        }
         self.node.handover.done(id, reached);
         Ok(())
     }

@@ -13,4 +13,5 @@ mod crashes;
 mod failures;
 mod store;
 mod trails;
+mod walk;
 mod world;

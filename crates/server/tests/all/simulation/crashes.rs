@@ -93,6 +93,56 @@ async fn out_of_power_at_a_call_of_the_disk_with_some_luck() {
     stop_at_every_call_of_the_disk(|nth| Crash::PowerLoss(nth * 7919)).await;
 }
 
+/// Recovery is the normal path: a node that stops while it recovers recovers again.
+#[tokio::test]
+async fn killed_at_a_call_of_the_disk_while_recovering() {
+    for nth in 1.. {
+        let mut world = World::logging(Plan::default()).await;
+        world.store.set_down(true);
+        deliver_and_attest(&mut world).await;
+        world.post(2, TENANT, HOME).await;
+        world.crash(Crash::PowerLoss(nth)).await;
+        world.store.set_down(false);
+        world.disk.fail_nth(nth, Fault::Crash);
+        if world.try_open().await.is_ok() {
+            world.turn_all().await;
+        }
+        let stopped = world.disk.failures() > 0;
+        world.crash_and_open(Crash::PowerLoss(0)).await;
+        world.settle().await;
+        check(&world, Lenient::default(), &format!("recovering, disk call {nth}")).await;
+        if !stopped {
+            assert!(nth > 10, "too few calls to mean something: {nth}");
+            return;
+        }
+    }
+}
+
+/// The store is down, so that what was spooled lies only on the disk when the power goes.
+#[tokio::test]
+async fn a_call_of_the_disk_fails_while_files_wait_and_the_power_goes() {
+    for fault in [Fault::Once(EIO), Fault::DoneButFailed(EIO), Fault::Once(ENOSPC)] {
+        for nth in 1.. {
+            let mut world = World::logging(Plan::default()).await;
+            world.store.set_down(true);
+            world.disk.fail_nth(nth, fault);
+            deliver_and_attest(&mut world).await;
+            for _ in 0..3 {
+                world.pass(6);
+                world.turn_all().await;
+            }
+            let failed = world.disk.failures() > 0;
+            world.crash_and_open(Crash::PowerLoss(0)).await;
+            world.settle().await;
+            check(&world, Lenient::default(), &format!("{fault:?} at disk call {nth}, spooled"))
+                .await;
+            if !failed {
+                break;
+            }
+        }
+    }
+}
+
 /// A failing disk call, after which the operator starts the node again.
 async fn fail_every_call_of_the_disk(fault: Fault) {
     for nth in 1.. {
@@ -112,6 +162,33 @@ async fn fail_every_call_of_the_disk(fault: Fault) {
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
+
+/// No fault may leave a node that neither works nor says that it needs a restart.
+#[tokio::test]
+async fn after_a_failed_call_of_the_disk_the_node_recovers_or_asks_for_a_restart() {
+    for fault in [Fault::Once(EIO), Fault::DoneButFailed(EIO), Fault::Once(ENOSPC)] {
+        for nth in 1.. {
+            let mut world = World::logging(Plan::default()).await;
+            world.disk.fail_nth(nth, fault);
+            deliver_and_attest(&mut world).await;
+            let failed = world.disk.failures() > 0;
+            world.disk.heal();
+            world.post(1, TENANT, HOME).await;
+            for _ in 0..3 {
+                world.pass(6);
+                world.turn_all().await;
+            }
+            if world.node().is_poisoned() {
+                world.crash_and_open(Crash::PowerLoss(0)).await;
+            }
+            world.settle().await;
+            check(&world, Lenient::default(), &format!("{fault:?} at disk call {nth}")).await;
+            if !failed {
+                break;
+            }
+        }
+    }
+}
 
 #[tokio::test]
 async fn a_call_of_the_disk_fails() {

@@ -37,17 +37,6 @@ pub enum Failure {
     StopAfter,
 }
 
-impl Failure {
-    /// Those that the node lives through.
-    pub const OF_CALLS: [Failure; 5] = [
-        Failure::Internal,
-        Failure::SlowDown,
-        Failure::Timeout,
-        Failure::Reset,
-        Failure::AnswerLost,
-    ];
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     pub bytes: Bytes,
@@ -133,6 +122,10 @@ impl Store {
         while !self.lock().stopped {
             self.stop.notified().await;
         }
+    }
+
+    pub fn has_stopped(&self) -> bool {
+        self.lock().stopped
     }
 
     pub fn buckets(&self) -> Vec<String> {

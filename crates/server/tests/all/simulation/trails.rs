@@ -176,6 +176,22 @@ async fn a_trail_made_again_while_its_namesake_is_drained_loses_nothing() {
 }
 
 #[tokio::test]
+async fn files_of_a_deleted_trail_are_attested_though_its_namesake_never_logs() {
+    let mut world = World::logging(Plan::default()).await;
+    world.store.set_down(true);
+    world.post(1, TENANT, HOME).await;
+    world.post(1, MEMBER, ABROAD).await;
+    world.turn_all().await;
+    world.delete("main").await;
+    world.create("main", BUCKET).await;
+    world.settle().await;
+    check(&world, Lenient::default(), "a namesake that never logs").await;
+    world.delete("main").await;
+    world.settle().await;
+    assert!(world.node().catalog.trail_versions().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_bucket_that_is_gone_for_31_days_costs_what_is_older_than_30() {
     let mut world = World::logging(Plan::default()).await;
     world.store.make_bucket("other");
