@@ -163,7 +163,6 @@ def test_files_go_where_the_trail_points_after_an_update(node_with, moto, bucket
     assert result.is_good and result.log_files[1] >= len(all_log_keys(s3, bucket)), result.text
 
 
-@pytest.mark.xfail(strict=True, reason="delivery to the embedded endpoint goes through HTTP_PROXY (reported)")
 def test_the_embedded_store_is_reached_directly_whatever_the_proxy_settings_say(node_with):
     """A machine behind a company's proxy: HTTP_PROXY is set, and must not catch what stays here."""
     from conftest import make_trail
