@@ -128,7 +128,6 @@ def test_a_stop_and_a_start_are_a_gap_and_not_a_fault(node_with):
     assert len(result.gaps) == 2, result.text
 
 
-@pytest.mark.xfail(strict=True, reason="with an interval of one second the final digest is never due (reported)")
 def test_the_shortest_interval_has_an_end(node_with):
     node = node_with("--flush-interval", "200ms", "--digest-interval", "1s")
     make_trail(node)

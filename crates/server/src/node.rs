@@ -219,8 +219,7 @@ impl Node {
         credentials::endpoint(self.settings.listen)
     }
 
-    /// A signature that comes again later than any retry would is somebody else's copy. For what
-    /// changes something; reading twice is harmless.
+    /// A signature that comes again later than any retry would is somebody else's copy.
     pub fn not_replayed(
         &self,
         verified: Verified,

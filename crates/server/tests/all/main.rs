@@ -3,6 +3,8 @@
 //!   conversations   the texts in `scenarios/`, spoken over HTTP with a fresh node each
 //!   simulation      delivery with a failing store, a failing disk, jumping clocks and crashes
 
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
 mod conversations;
 mod fresh_node;
 mod simulation;

@@ -317,7 +317,7 @@ impl Checker {
                     .contains(&finding.problem);
                 // A bucket without any digest has nothing that could be wrong.
                 let empty = finding.problem == Problem::NoDigests;
-                if !empty && !(lenient.moved && elsewhere) {
+                if !(empty || lenient.moved && elsewhere) {
                     self.wrong.push(format!("verify {bucket}: {finding:?}"));
                 }
             }
