@@ -18,8 +18,8 @@ run:
 ## Install what the tests need, then run all of them
 test: check
 	cargo test --locked --workspace --quiet
-	cargo build --locked -p cairn
-	CAIRN_BINARY=$(CARGO_TARGET_DIR)/debug/cairn PATH=$(VENV)/bin:$$PATH $(PYTHON) -m pytest tests/e2e -n 2 -q -m "not slow"
+	cargo build --locked --workspace --bins --examples
+	CAIRN_BINARY=$(CARGO_TARGET_DIR)/debug/cairn PATH=$(VENV)/bin:$$PATH $(PYTHON) -m pytest tests/e2e -n 2 --dist loadfile -q -m "not slow"
 
 ## Crashes by the hundred and other long runs, in release mode: before an issue is called resolved
 test-slow: tools
@@ -44,6 +44,7 @@ codegen: tools
 	cargo xtask codegen --botocore "$$($(PYTHON) -c 'import botocore, os; print(os.path.dirname(botocore.__file__))')"
 
 tools: $(VENV)/.installed
+	@command -v faketime >/dev/null || apt-get install -y -qq faketime >/dev/null 2>&1 || echo "faketime is not installed: tests that set the clock are skipped"
 	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --quiet
 
 $(VENV)/.installed: tests/requirements.txt

@@ -46,7 +46,7 @@ def endpoint():
 def test_objects_reach_a_real_store_with_awss_headers(endpoint):
     url, client = endpoint
     test = "a_real_store_keeps_what_was_put"
-    command = ["cargo", "test", "--quiet", "--package", "delivery", "--lib", test]
+    command = ["cargo", "test", "--quiet", "--workspace", "--lib", test]
     subprocess.run(command, cwd=REPO, env={**os.environ, "CAIRN_TEST_S3": url}, check=True)
     head = client.head_object(Bucket="audit-logs", Key="pages/0000")
     assert head["ContentType"] == "application/json"

@@ -1,6 +1,4 @@
 """SigV4 at the doors of a running server: botocore's requests come in, changed ones do not.
-
-Needs the environment that `cairn env` prints (AWS_ENDPOINT_URL, AWS_SHARED_CREDENTIALS_FILE, AWS_REGION).
 """
 
 import datetime
@@ -16,17 +14,27 @@ import pytest
 from botocore.auth import S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 
-if "AWS_ENDPOINT_URL" not in os.environ:
-    pytest.skip("no server: eval \"$(cairn env)\" first", allow_module_level=True)
+from conftest import Node
 
-ENDPOINT = os.environ["AWS_ENDPOINT_URL"].rstrip("/")
-HOST = urllib.parse.urlsplit(ENDPOINT).netloc
-REGION = os.environ.get("AWS_REGION", "us-east-1")
+REGION = "us-east-1"
+ENDPOINT = HOST = ""  # set by the fixture `server`
 TARGET = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.ListTrails"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def server(tmp_path_factory):
+    """One server for the whole file."""
+    global ENDPOINT, HOST
+    node = Node(tmp_path_factory.mktemp("sigv4")).start()
+    ENDPOINT = node.endpoint
+    HOST = urllib.parse.urlsplit(ENDPOINT).netloc
+    with mock.patch.dict(os.environ, node.env):
+        yield node
+    node.end()
+
+
 @pytest.fixture(scope="module")
-def credentials():
+def credentials(server):
     return botocore.session.Session().get_credentials().get_frozen_credentials()
 
 

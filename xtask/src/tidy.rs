@@ -9,7 +9,7 @@
 //!
 //! Rules look at text, not at meaning: each is a few lines, and whoever goes to the trouble of
 //! hiding from one knows what they are doing. Comments never count, nor does test code: files in
-//! `tests/` and `benches/`, `tests.rs`, and everything from `#[cfg(test)] mod … {` to the file's end.
+//! `tests/`, `benches/` and `examples/`, `tests.rs`, and everything from `#[cfg(test)] mod … {` to the file's end.
 
 mod rules;
 #[cfg(test)]

@@ -404,6 +404,9 @@ impl Disk for FailingDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.call(|| RealDisk.rename(from, to))
     }
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call(|| RealDisk.hard_link(from, to))
+    }
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.call(|| RealDisk.remove_file(path))
     }

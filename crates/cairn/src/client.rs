@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use http::{HeaderMap, HeaderValue, Method, Uri};
-use jiff::Timestamp;
 use serde_json::Value;
 use server::access::{Secret, Signing, sign};
+use server::clock::{Clock, SystemClock};
 use server::credentials::{credentials_path, read_node_file};
 
 /// Where AWS's services are for this user, and as whom to call them.
@@ -101,7 +101,7 @@ impl Client {
             session_token: self.session_token.as_deref(),
             region,
             service: "cloudtrail",
-            time: Timestamp::now(),
+            time: SystemClock::start().now(),
         };
         headers.extend(sign(&Method::POST, &uri, &headers, &hex::encode(hash), &signing)?);
         let answer = self.http.post(&url).headers(headers).body(body).send().await;

@@ -10,11 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use event::{AccountId, Region};
 use serde::Deserialize;
+use server::access::Secret;
 use server::settings::{Destination, ExternalStore, IntakeAccounts, Settings};
 
 /// One TOML file. Every key may be left out; unknown keys are refused. Flags of `cairn serve` and
 /// `CAIRN_…` variables win over it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Folder for everything that is kept. Default `./cairn-data`.
@@ -47,7 +48,8 @@ pub struct Config {
     pub destination: Option<DestinationConfig>,
 }
 
-#[derive(Debug, Deserialize)]
+// No Debug: it holds a secret.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DestinationConfig {
     /// Such as `https://s3.eu-central-1.amazonaws.com`.
@@ -136,7 +138,7 @@ impl DestinationConfig {
             endpoint: self.endpoint.trim_end_matches('/').to_owned(),
             region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
             access_key_id: self.access_key_id,
-            secret_access_key: secret.into(),
+            secret_access_key: Secret::new(secret),
             virtual_host_style: self.virtual_host_style.unwrap_or(false),
         })
     }

@@ -22,8 +22,8 @@ mod trails;
 use std::path::Path;
 use std::str::FromStr;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqlitePool};
 
 pub use chains::{Chain, ChainKey, DigestKey, NewDigest, PreviousDigest, SignedDigest};
 pub use ledger::{LogFileRow, NewLogFile, StreamKey};
@@ -74,6 +74,14 @@ impl Catalog {
         // One connection: SQLite has one writer anyway, and every call here is short.
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
+            // SQLite ends a transaction by itself when the disk is full or fails; sqlx does not
+            // notice, and the connection could never begin another. It is replaced.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    let answers = connection.ping().await.is_ok();
+                    Ok(answers && !connection.is_in_transaction())
+                })
+            })
             .connect_with(options)
             .await
             .map_err(failed)?;

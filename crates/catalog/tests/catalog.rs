@@ -1,5 +1,7 @@
 //! The catalog's promises, one by one, over a database in a temporary folder.
 
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
 use std::convert::Infallible;
 use std::sync::Arc;
 

@@ -21,9 +21,8 @@ use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use md5::{Digest as _, Md5};
-use object_store::ClientOptions;
 use object_store::aws::{AwsAuthorizer, AwsCredential};
-use object_store::client::{HttpConnector, HttpRequestBody, ReqwestConnector};
+use object_store::client::HttpRequestBody;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::layout::MarkerKey;
@@ -72,6 +71,8 @@ pub struct StoreSettings {
     pub secret_access_key: String,
     /// Session token of temporary credentials.
     pub session_token: Option<String>,
+    /// Ignore the proxies that the environment names: the store is this very process.
+    pub direct: bool,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
     /// How long one request may take in all.
@@ -172,14 +173,16 @@ impl fmt::Debug for Destination {
 impl Destination {
     /// Prepares connections to a store; nothing is sent yet.
     pub fn new(settings: &StoreSettings, bucket: &str) -> Result<Destination, DeliveryFailure> {
-        let options = ClientOptions::new()
-            .with_allow_http(true)
-            .with_connect_timeout(settings.connect_timeout)
-            .with_timeout(settings.request_timeout);
-        let client = ReqwestConnector::default()
-            .connect(&options)
-            .map_err(|e| DeliveryFailure::settings(&e.to_string()))?;
-        Destination::with_client(settings, bucket, client)
+        let mut client = reqwest::Client::builder()
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.request_timeout)
+            // A store that sends us elsewhere is not the store that was configured.
+            .redirect(reqwest::redirect::Policy::none());
+        if settings.direct {
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|e| DeliveryFailure::settings(&e.to_string()))?;
+        Destination::with_client(settings, bucket, HttpClient::new(client))
     }
 
     /// The same over any HTTP client: the seam for tests and fault injection.

@@ -243,6 +243,7 @@ impl Spool {
         let path = self.folder.join(&id.0);
         if path.exists() {
             return match read_header(&path, &id) {
+                // The rename may be all that an earlier attempt got done.
                 Ok((there, _)) if there == *header => {
                     self.sync_folder()?;
                     Ok(id)

@@ -7,9 +7,9 @@
 use std::net::IpAddr;
 
 use event::record::{EventType, Identity, NewEvent, NewResource, ResourceName};
-use event::{AccountId, Region};
+use event::{AccountId, Limits, Region};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::access::{self, Caller};
 use crate::entry::Origin;
@@ -42,13 +42,13 @@ pub async fn record(
     call: Call<'_>,
     now: Timestamp,
 ) -> Result<(), journal::AppendError> {
-    let tenant = call.caller.account().clone();
+    let tenant = *call.caller.account();
     let identity = identity(call.caller);
     let (origin, source) = match &identity {
         Identity::AwsService { invoked_by } => (Origin::Delivery, invoked_by.clone()),
         _ => (Origin::Own, call.source_ip.to_canonical().to_string()),
     };
-    let event = NewEvent {
+    let mut event = NewEvent {
         identity,
         event_time: now,
         event_source: call.event_source.to_owned(),
@@ -68,19 +68,28 @@ pub async fn record(
         event_type: EventType::AwsApiCall,
         api_version: None,
         management_event: !call.data_event,
-        recipient_account: tenant.clone(),
+        recipient_account: tenant,
         shared_event_id: None,
         vpc_endpoint_id: None,
         service_event_details: None,
         tls_details: None,
         session_credential_from_console: false,
     };
-    intake::accept_own(&node.journal, origin, &tenant, now, &event.to_json()).await?;
+    let mut record = event.to_json();
+    if event::check(&record, &Limits::default()).is_err() {
+        // The parameters are the caller's JSON; however strange, the call itself is recorded.
+        event.request_parameters =
+            json!({ "omitted": true, "reason": "requestParameters cannot be recorded" });
+        event.response_elements = Value::Null;
+        record = event.to_json();
+    }
+    let record = event::redact(&record);
+    intake::accept_own(&node.journal, origin, &tenant, now, &record).await?;
     Ok(())
 }
 
 fn identity(caller: &Caller) -> Identity {
-    let account = caller.account().clone();
+    let account = *caller.account();
     let access_key_id = caller.access_key_id().map(str::to_owned);
     match caller.identity() {
         access::Identity::Root => {
@@ -111,7 +120,7 @@ pub fn is_delivery(caller: &Caller) -> bool {
 /// A resource of an account, by its ARN and its type such as `AWS::S3::Object`.
 pub fn resource(arn: &str, account: &AccountId, kind: &str) -> NewResource {
     NewResource {
-        account: Some(account.clone()),
+        account: Some(*account),
         kind: kind.to_owned(),
         name: ResourceName::Arn(arn.to_owned()),
     }

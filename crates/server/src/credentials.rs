@@ -115,7 +115,7 @@ pub async fn open(
     chance: &dyn Chance,
     now: Timestamp,
 ) -> Result<(Credentials, Keys), CredentialsError> {
-    let account = settings.account.clone();
+    let account = settings.account;
     if let Some(node) = read_node_file(&settings.data)?
         && node.account != account.as_str()
     {
@@ -251,7 +251,7 @@ impl Keys {
             credentials.access_key_id.clone(),
             Key {
                 secret: credentials.secret_access_key.clone(),
-                account: account.clone(),
+                account: *account,
                 identity: Identity::User {
                     name: USER.to_owned(),
                     path: "/".to_owned(),
@@ -266,7 +266,7 @@ impl Keys {
             delivery_key_id.clone(),
             Key {
                 secret: Secret::new(chance::base32(chance, 52)),
-                account: account.clone(),
+                account: *account,
                 identity: Identity::Service { principal: DELIVERY_PRINCIPAL.to_owned() },
                 active: true,
                 session_token: None,

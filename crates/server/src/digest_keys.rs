@@ -13,11 +13,14 @@ use tokio::sync::Mutex;
 
 use crate::node::Node;
 
+/// A key and the span in which it may sign.
+type Held = (Validity, Arc<SigningKey>);
+
 /// `keys/<region>/<fingerprint>.pk8`
 #[derive(Debug)]
 pub struct DigestKeys {
     folder: PathBuf,
-    by_region: Mutex<HashMap<String, Vec<(Validity, Arc<SigningKey>)>>>,
+    by_region: Mutex<HashMap<String, Vec<Held>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -100,11 +103,7 @@ impl DigestKeys {
         Ok(())
     }
 
-    async fn load(
-        &self,
-        catalog: &Catalog,
-        region: &str,
-    ) -> Result<Vec<(Validity, Arc<SigningKey>)>, KeyError> {
+    async fn load(&self, catalog: &Catalog, region: &str) -> Result<Vec<Held>, KeyError> {
         let mut keys = Vec::new();
         for known in catalog.digest_keys(region, i64::MIN, i64::MAX).await? {
             let path = self.folder.join(region).join(format!("{}.pk8", known.fingerprint));

@@ -76,7 +76,7 @@ mod tests {
     fn an_entry_comes_back_as_it_went_in() {
         let tenant = AccountId::parse("111122223333").unwrap();
         for origin in [Origin::Intake, Origin::Own, Origin::Delivery] {
-            let head = EntryHead { origin, accepted_ms: 1_789_319_538_551, tenant: tenant.clone() };
+            let head = EntryHead { origin, accepted_ms: 1_789_319_538_551, tenant };
             let mut payload = head.encode().to_vec();
             payload.extend_from_slice(b"{\"a\":1}");
             assert_eq!(EntryHead::decode(&payload), Ok((head, b"{\"a\":1}".as_slice())));

@@ -22,6 +22,11 @@ pub async fn collect(
     bytes_max: usize,
 ) -> Result<(http::request::Parts, Bytes), BodyError> {
     let (parts, body) = request.into_parts();
+    Ok((parts, collect_body(body, bytes_max).await?))
+}
+
+/// As `collect`, where the head has been looked at already.
+pub async fn collect_body(body: Incoming, bytes_max: usize) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(BodyError::TooLarge { max: bytes_max });
     }
@@ -32,7 +37,7 @@ pub async fn collect(
             BodyError::Broken(e.to_string())
         }
     })?;
-    Ok((parts, body.to_bytes()))
+    Ok(body.to_bytes())
 }
 
 /// A short answer with a content type.

@@ -15,6 +15,28 @@ use serde::Serialize;
 use crate::entry::{EntryHead, HEAD_BYTES, Origin};
 use crate::settings::Settings;
 
+/// How many bytes of posted bodies may be in memory at once, packed and unpacked. Requests wait
+/// for their share, so that many large posts make each other slower and not the server larger.
+#[derive(Debug)]
+pub struct Budget {
+    kib: tokio::sync::Semaphore,
+    kib_max: u32,
+}
+
+impl Budget {
+    pub fn new(bytes_max: usize) -> Budget {
+        let kib_max = u32::try_from(bytes_max >> 10).unwrap_or(u32::MAX);
+        Budget { kib: tokio::sync::Semaphore::new(kib_max as usize), kib_max }
+    }
+
+    /// Waits for room for so many bytes; the room is given back when the answer is dropped.
+    pub async fn hold(&self, bytes: usize) -> tokio::sync::SemaphorePermit<'_> {
+        let kib =
+            u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1).min(self.kib_max);
+        self.kib.acquire_many(kib).await.expect("the budget is never closed")
+    }
+}
+
 /// Records refused beyond this many are counted, not listed.
 const REFUSALS_LISTED_MAX: usize = 1000;
 /// Events further in the future than this are taken for a clock gone wrong.
@@ -125,12 +147,9 @@ pub fn check(body: &[u8], tenant: &AccountId, now: Timestamp, settings: &Setting
         latest: Some(now + jiff::SignedDuration::from_secs(FUTURE_SECONDS_MAX)),
         ..Limits::default()
     };
-    let head = EntryHead {
-        origin: Origin::Intake,
-        accepted_ms: now.as_millisecond(),
-        tenant: tenant.clone(),
-    }
-    .encode();
+    let head =
+        EntryHead { origin: Origin::Intake, accepted_ms: now.as_millisecond(), tenant: *tenant }
+            .encode();
     let mut checked = Checked {
         batch: Batch::with_capacity(body.len() + 4096),
         refused: 0,
@@ -195,8 +214,7 @@ pub async fn accept_own(
     now: Timestamp,
     record: &[u8],
 ) -> Result<Accepted, journal::AppendError> {
-    let head =
-        EntryHead { origin, accepted_ms: now.as_millisecond(), tenant: tenant.clone() }.encode();
+    let head = EntryHead { origin, accepted_ms: now.as_millisecond(), tenant: *tenant }.encode();
     let mut batch = Batch::with_capacity(record.len() + HEAD_BYTES + 64);
     batch.push(&[&head, record]);
     journal.append(batch).await

@@ -17,22 +17,32 @@ use delivery::destination::{
 };
 use delivery::spool::Spool;
 use durable::Disk;
+use jiff::{SignedDuration, Timestamp};
 use journal::{Condition, Journal};
 use tokio::sync::watch;
 
-use crate::access::Verifier;
+use crate::access::{AuthError, Dialect, Judgement, Refusal, ReplayGuard, Verified, Verifier};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::credentials::{self, Credentials, Keys};
 use crate::digest_keys::DigestKeys;
 use crate::doors::bucket::BucketDoor;
 use crate::handover::Handover;
+use crate::intake::Budget;
 use crate::metrics::Metrics;
 use crate::settings::{self, Settings};
 
 /// How long connecting to a store and putting one file may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 const PUT_MAX: Duration = Duration::from_secs(60);
+
+/// Signatures remembered, about 15 MB when full; a copy of a request may be sent again once this
+/// many others have come after it.
+const REPLAYS_KEPT_MAX: usize = 100_000;
+const RETRY_GRACE: SignedDuration = SignedDuration::from_secs(5);
+const RETRIES_MAX: u8 = 3;
+/// Posted bodies in memory at once.
+const INTAKE_BYTES_MAX: usize = 96 << 20;
 
 /// Everything that is open. Shared by doors, operations and workers.
 pub struct Node {
@@ -45,6 +55,8 @@ pub struct Node {
     pub spool: Arc<Spool>,
     pub buckets: BucketDoor,
     pub verifier: Verifier,
+    replays: Mutex<ReplayGuard>,
+    pub intake_budget: Budget,
     pub keys: Arc<Keys>,
     pub digest_keys: DigestKeys,
     pub handover: Handover,
@@ -95,7 +107,7 @@ impl Node {
     pub async fn open(settings: Settings, seams: Seams) -> Result<Arc<Node>, OpenError> {
         let data = settings.data.clone();
         let disk = seams.disk.clone();
-        let options = settings.journal.clone();
+        let options = settings.journal;
         let folder = data.clone();
         let (journal, spool, store) = tokio::task::spawn_blocking(move || {
             make_private(&folder, disk.as_ref())?;
@@ -133,6 +145,8 @@ impl Node {
             spool: Arc::new(spool),
             buckets,
             verifier: Verifier::default(),
+            replays: Mutex::new(ReplayGuard::new(REPLAYS_KEPT_MAX, RETRY_GRACE, RETRIES_MAX)),
+            intake_budget: Budget::new(INTAKE_BYTES_MAX),
             keys,
             digest_keys,
             handover: Handover::default(),
@@ -165,8 +179,9 @@ impl Node {
                     store.endpoint.clone(),
                     &store.region,
                     &store.access_key_id,
-                    &store.secret_access_key,
+                    store.secret_access_key.reveal(),
                 );
+                external.direct = false;
                 if store.virtual_host_style {
                     external.addressing = Addressing::VirtualHost;
                 }
@@ -202,6 +217,20 @@ impl Node {
     /// Where this node is reached from this machine.
     pub fn endpoint(&self) -> String {
         credentials::endpoint(self.settings.listen)
+    }
+
+    /// A signature that comes again later than any retry would is somebody else's copy.
+    pub fn not_replayed(
+        &self,
+        verified: Verified,
+        dialect: Dialect,
+        now: Timestamp,
+    ) -> Result<Verified, AuthError> {
+        let mut guard = self.replays.lock().expect("no holder of this lock can panic");
+        match guard.judge(&verified.signature, verified.usable_until, now) {
+            Judgement::Fresh | Judgement::Retry => Ok(verified),
+            Judgement::Replay => Err(AuthError::new(Refusal::Replayed, dialect)),
+        }
     }
 
     /// Workers that follow the trails' states look again.
@@ -248,6 +277,7 @@ fn store_settings(endpoint: String, region: &str, key_id: &str, secret: &str) ->
         access_key_id: key_id.to_owned(),
         secret_access_key: secret.to_owned(),
         session_token: None,
+        direct: true,
         connect_timeout: CONNECT_MAX,
         request_timeout: PUT_MAX,
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use event::{AccountId, Region};
 
+use crate::access::Secret;
+
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub data: PathBuf,
@@ -72,7 +74,7 @@ pub struct ExternalStore {
     pub endpoint: String,
     pub region: String,
     pub access_key_id: String,
-    pub secret_access_key: zeroize::Zeroizing<String>,
+    pub secret_access_key: Secret,
     /// `https://bucket.endpoint/key` instead of `https://endpoint/bucket/key`.
     pub virtual_host_style: bool,
 }

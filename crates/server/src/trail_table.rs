@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use catalog::{Logging, TrailState, TrailVersion};
 use event::selectors::Matcher;
-use event::{Header, Region};
+use event::{AccountId, Header, Region};
 
 use crate::entry::EntryHead;
 
@@ -24,6 +24,10 @@ pub struct Trail {
     states: Vec<(u64, TrailState, Matcher)>,
 }
 
+#[cfg(test)]
+mod tests;
+
+const GLOBAL_REGION: &str = "us-east-1";
 /// Services whose events are recorded once, in us-east-1 (spec a.4).
 const GLOBAL_SERVICES: [&str; 5] = [
     "iam.amazonaws.com",
@@ -51,6 +55,11 @@ impl TrailTable {
             }
         }
         TrailTable { by_account }
+    }
+
+    /// Whether the tenant has any trail at all.
+    pub fn has_trails(&self, tenant: &AccountId) -> bool {
+        self.by_account.contains_key(tenant.as_str())
     }
 
     /// The tenant's trails that want this event, each with the state that held at `seq`.
@@ -87,7 +96,9 @@ impl Trail {
         if !settings.is_multi_region_trail && region.as_str() != self.home_region {
             return false;
         }
+        // The same service's calls in another Region, such as STS has them, are that Region's own.
         settings.include_global_service_events
+            || region.as_str() != GLOBAL_REGION
             || !GLOBAL_SERVICES.contains(&&*header.event_source.to_str())
     }
 }

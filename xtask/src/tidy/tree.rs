@@ -106,7 +106,7 @@ fn read_rust_files(root: &Path, folder: &Path, files: &mut Vec<RustFile>) -> Res
 fn is_test_path(path: &str) -> bool {
     let mut folders = path.split('/');
     let file = folders.next_back().unwrap_or_default();
-    file == "tests.rs" || folders.any(|folder| folder == "tests" || folder == "benches")
+    file == "tests.rs" || folders.any(|folder| ["tests", "benches", "examples"].contains(&folder))
 }
 
 /// The lines before the inline test module, without comments.

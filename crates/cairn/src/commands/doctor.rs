@@ -5,18 +5,19 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
 use durable::{Disk, RealDisk};
 use event::{AccountId, Region};
+use server::clock::{Clock, SystemClock};
 use server::credentials::{credentials_path, read_node_file};
 
 use crate::config::Config;
 
 /// The clock of a machine that was never set shows a time before this: 2026-01-01.
-const NOT_BEFORE_SECONDS: u64 = 1_767_225_600;
+const NOT_BEFORE_SECONDS: i64 = 1_767_225_600;
 const FREE_BYTES_WANTED: u64 = 1 << 30;
 /// Group commit waits for one sync; above this, single events become slow.
 const SYNC_MS_WANTED: f64 = 10.0;
@@ -127,7 +128,7 @@ fn region_shape(region: &str) -> Finding {
 }
 
 fn clock() -> Finding {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let seconds = SystemClock::start().now().as_second();
     if seconds < NOT_BEFORE_SECONDS {
         return bad(
             format!("the clock stands at {seconds} seconds after 1970, which is in the past"),

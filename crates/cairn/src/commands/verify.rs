@@ -18,6 +18,7 @@ use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use server::clock::{Clock, SystemClock};
 
 use crate::client::Client;
 
@@ -146,6 +147,7 @@ fn open(arguments: &Verify) -> Result<Opened> {
         access_key_id: client.access_key_id.clone(),
         secret_access_key: client.secret.reveal().to_owned(),
         session_token: client.session_token.clone(),
+        direct: false,
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(120),
     };
@@ -172,9 +174,10 @@ async fn announced_keys(
 ) -> Result<Vec<KnownKey>> {
     // Before CloudTrail signed anything, until a day from now: every key there ever was.
     let start = arguments.from.map_or(1_300_000_000, Timestamp::as_second);
-    let end = arguments
-        .to
-        .map_or_else(|| Timestamp::now().as_second() + 86_400, |t| t.as_second() + 86_400);
+    let end = arguments.to.map_or_else(
+        || SystemClock::start().now().as_second() + 86_400,
+        |t| t.as_second() + 86_400,
+    );
     let mut keys = Vec::new();
     for region in regions {
         let mut token: Option<String> = None;

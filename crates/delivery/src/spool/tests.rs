@@ -121,6 +121,9 @@ impl Disk for FailingDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.check(|| RealDisk.rename(from, to))
     }
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(|| RealDisk.hard_link(from, to))
+    }
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.check(|| RealDisk.remove_file(path))
     }

@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use crate::access::{Caller, Expect, Payload};
+use crate::access::{AuthError, Caller, Expect, Payload, Refusal};
 use crate::audit;
 use crate::dispatch::{Outcome, dispatch};
 use crate::http::{Body, BodyError, answer, collect, text};
@@ -59,13 +59,14 @@ async fn carry_out(
     let verified = node
         .verifier
         .authenticate(&parts, Payload::Bytes(&body), &Expect::CLOUDTRAIL, node.keys.as_ref(), now)
-        .map_err(|e| (e.status, e.code.to_owned(), json_error(e.code, &e.message)))?;
+        .and_then(|verified| node.not_replayed(verified, Expect::CLOUDTRAIL.dialect, now))
+        .map_err(unauthentic)?;
     let region = Region::parse(&verified.scope.region).map_err(|_| {
-        let message = format!(
-            "Region {:?} of the credential scope is not a Region's name.",
-            verified.scope.region
-        );
-        refused(ApiError::new(ErrorCode::InvalidSignatureException, message))
+        let (presented, expected) = (&verified.scope.region, &node.settings.region);
+        unauthentic(AuthError::new(
+            Refusal::WrongRegion { presented: presented.clone(), expected: expected.to_string() },
+            Expect::CLOUDTRAIL.dialect,
+        ))
     })?;
 
     let target = text(&parts.headers, "x-amz-target").unwrap_or_default();
@@ -151,6 +152,7 @@ fn refused(error: ApiError) -> Refused {
     (status, error.code.as_str().to_owned(), error.body())
 }
 
-fn json_error(code: &str, message: &str) -> String {
-    serde_json::json!({ "__type": code, "message": message }).to_string()
+fn unauthentic(error: AuthError) -> Refused {
+    let body = serde_json::json!({ "__type": error.code, "message": error.message }).to_string();
+    (error.status, error.code.to_owned(), body)
 }

@@ -5,14 +5,17 @@
 //! Answers 200 when at least one record is durable, 400 when none was good, 503 when nothing can
 //! be taken now; always with the number accepted and, for each refused record, its place and why.
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use journal::AppendError;
 use serde_json::json;
 
-use crate::access::{Caller, Dialect, Expect, Payload, token};
-use crate::http::{Body, BodyError, answer, collect, text};
-use crate::intake::{self, Encoding, IntakeError};
+use crate::access::{
+    AuthError, Caller, Dialect, Expect, KeyRing, Payload, Presented, Refusal, token,
+};
+use crate::http::{Body, BodyError, answer, collect_body, text};
+use crate::intake::{self, Checked, Encoding, IntakeError};
 use crate::node::Node;
 
 const CONTENT_TYPE: &str = "application/json";
@@ -42,35 +45,28 @@ async fn take(node: &Node, request: Request<Incoming>) -> Result<Response<Body>,
             "POST CloudTrail records to /v1/events as NDJSON, a JSON array or {\"Records\":[…]}";
         return Err((StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message.to_owned()));
     }
-    let (parts, body) =
-        collect(request, node.settings.intake_body_bytes_max).await.map_err(|e| match e {
-            BodyError::TooLarge { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", e.to_string())
-            }
-            BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "IncompleteBody", e.to_string()),
-        })?;
-    let caller = authenticate(node, &parts, &body)?;
+    let (parts, body) = request.into_parts();
+    // Strangers are turned away by the head alone, before any of their bytes are kept.
+    let holder = presented(node, &parts)?;
+    let bytes_max = node.settings.intake_body_bytes_max;
+    let announced =
+        usize::try_from(body.size_hint().upper().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    let held = node.intake_budget.hold(announced.min(bytes_max)).await;
+    let body = collect_body(body, bytes_max).await.map_err(|e| match e {
+        BodyError::TooLarge { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", e.to_string())
+        }
+        BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "IncompleteBody", e.to_string()),
+    })?;
+    let caller = match holder {
+        Some(caller) => caller,
+        None => signer(node, &parts, &body)?,
+    };
     let encoding =
         Encoding::of(text(&parts.headers, "content-encoding"), &body).map_err(refused)?;
-    let now = node.clock.now();
-
-    let checked = if body.len() <= INLINE_BYTES_MAX && encoding == Encoding::Plain {
-        intake::check(&body, caller.account(), now, &node.settings)
-    } else {
-        let settings = node.settings.clone();
-        let account = caller.account().clone();
-        tokio::task::spawn_blocking(move || {
-            if encoding == Encoding::Plain {
-                return Ok(intake::check(&body, &account, now, &settings));
-            }
-            let inflated = intake::inflate(encoding, &body, settings.intake_inflated_bytes_max)?;
-            Ok(intake::check(&inflated, &account, now, &settings))
-        })
-        .await
-        .map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", e.to_string()))?
-        .map_err(refused)?
-    };
+    let checked = check(node, &caller, encoding, body).await?;
     let posted = intake::accept(&node.journal, checked).await.map_err(refused)?;
+    drop(held);
     let accepted = posted.accepted.as_ref().map_or(0, |a| a.count);
     node.metrics.posted(accepted, posted.refused);
 
@@ -85,20 +81,81 @@ async fn take(node: &Node, request: Request<Incoming>) -> Result<Response<Body>,
     Ok(answer(status, CONTENT_TYPE, body.to_string()))
 }
 
-fn authenticate(node: &Node, parts: &http::request::Parts, body: &[u8]) -> Result<Caller, Refused> {
+/// Unpacks and checks a body, on another thread when that takes long.
+async fn check(
+    node: &Node,
+    caller: &Caller,
+    encoding: Encoding,
+    body: Bytes,
+) -> Result<Checked, Refused> {
     let now = node.clock.now();
-    if token::is_presented(parts) {
-        return token::authenticate(parts, node.keys.as_ref(), Dialect::RestJson, now)
-            .map_err(|e| (e.status, e.code, e.message));
+    let account = *caller.account();
+    if encoding == Encoding::Plain && body.len() <= INLINE_BYTES_MAX {
+        return Ok(intake::check(&body, &account, now, &node.settings));
     }
+    let settings = node.settings.clone();
+    if encoding == Encoding::Plain {
+        return blocking(move || Ok(intake::check(&body, &account, now, &settings))).await;
+    }
+    // Most bodies inflate a few times; one that grows further waits for room for the most it may.
+    let usual_max =
+        body.len().saturating_mul(16).clamp(64 << 10, settings.intake_inflated_bytes_max);
+    let held = node.intake_budget.hold(usual_max).await;
+    let attempt = {
+        let (body, settings) = (body.clone(), settings.clone());
+        blocking(move || {
+            let inflated = intake::inflate(encoding, &body, usual_max)?;
+            Ok(intake::check(&inflated, &account, now, &settings))
+        })
+        .await
+    };
+    drop(held);
+    let bytes_max = settings.intake_inflated_bytes_max;
+    match attempt {
+        Err((StatusCode::PAYLOAD_TOO_LARGE, ..)) if usual_max < bytes_max => {
+            let _held = node.intake_budget.hold(bytes_max).await;
+            blocking(move || {
+                let inflated = intake::inflate(encoding, &body, bytes_max)?;
+                Ok(intake::check(&inflated, &account, now, &settings))
+            })
+            .await
+        }
+        other => other,
+    }
+}
+
+async fn blocking(
+    work: impl FnOnce() -> Result<Checked, IntakeError> + Send + 'static,
+) -> Result<Checked, Refused> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", e.to_string()))?
+        .map_err(refused)
+}
+
+/// The holder of a good ingest token; None for a signed request whose key exists, which still has
+/// to be verified with its body.
+fn presented(node: &Node, parts: &http::request::Parts) -> Result<Option<Caller>, Refused> {
+    let words = |e: AuthError| (e.status, e.code, e.message);
+    if token::is_presented(parts) {
+        return token::authenticate(parts, node.keys.as_ref(), Dialect::RestJson, node.clock.now())
+            .map(Some)
+            .map_err(words);
+    }
+    let claimed =
+        Presented::read(parts).map_err(|e| words(AuthError::new(e, Dialect::RestJson)))?;
+    if node.keys.find(&claimed.access_key_id).is_none() {
+        return Err(words(AuthError::new(Refusal::UnknownKey, Dialect::RestJson)));
+    }
+    Ok(None)
+}
+
+fn signer(node: &Node, parts: &http::request::Parts, body: &[u8]) -> Result<Caller, Refused> {
+    let now = node.clock.now();
+    let expect = &Expect::CLOUDTRAIL_DATA;
     node.verifier
-        .authenticate(
-            parts,
-            Payload::Bytes(body),
-            &Expect::CLOUDTRAIL_DATA,
-            node.keys.as_ref(),
-            now,
-        )
+        .authenticate(parts, Payload::Bytes(body), expect, node.keys.as_ref(), now)
+        .and_then(|verified| node.not_replayed(verified, expect.dialect, now))
         .map(|verified| verified.caller)
         .map_err(|e| (e.status, e.code, e.message))
 }

@@ -28,7 +28,7 @@ impl Cx<'_> {
     }
 
     /// The first journal entry that a change made now applies to.
-    pub fn from_seq(&self) -> u64 {
+    pub fn next_seq(&self) -> u64 {
         self.node.journal.next_seq()
     }
 }

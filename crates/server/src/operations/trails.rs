@@ -9,6 +9,7 @@ mod get_trail;
 mod get_trail_status;
 mod list_trails;
 mod put_event_selectors;
+mod quota;
 mod settings;
 mod start_logging;
 mod stop_logging;
@@ -127,7 +128,7 @@ async fn change(
     next: impl FnOnce(&Trail) -> Result<TrailState, ApiError>,
 ) -> Result<Trail, ApiError> {
     let changed =
-        cx.node.catalog.change_trail(arn, cx.from_seq(), cx.now.as_millisecond(), next).await;
+        cx.node.catalog.change_trail(arn, cx.next_seq(), cx.now.as_millisecond(), next).await;
     cx.node.trails_changed();
     match changed {
         Ok(outcome) => outcome,

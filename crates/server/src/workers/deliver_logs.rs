@@ -129,6 +129,11 @@ impl Worker for DeliverLogs {
         }
         self.on_thread(Cutter::turn).await?
     }
+
+    /// Spools what is open, so that the next start has less to read again.
+    async fn last(&mut self) -> Turn {
+        self.tick().await
+    }
 }
 
 /// The thinking half, on a thread of its own since it reads files and compresses.
@@ -194,24 +199,17 @@ impl Cutter {
     }
 
     fn deal_with(&mut self, entry: &Entry) {
-        let decoded = EntryHead::decode(&entry.payload).map_err(|e| e.to_string()).and_then(
-            |(head, record)| {
-                event::check(record, &Limits::default())
-                    .map(|header| (head, record, header))
-                    .map_err(|e| e.to_string())
-            },
-        );
-        let (head, record, header) = match decoded {
+        let (head, record) = match EntryHead::decode(&entry.payload) {
             Ok(decoded) => decoded,
-            Err(reason) => {
-                tracing::error!(
-                    seq = entry.seq,
-                    reason,
-                    "a journal entry cannot be read and is left out of log files"
-                );
-                self.node.metrics.entry_unreadable();
-                return;
-            }
+            Err(reason) => return self.leave_out(entry.seq, &reason),
+        };
+        // Reading the record costs more than all else here; nobody may want it.
+        if !self.table.has_trails(&head.tenant) {
+            return;
+        }
+        let header = match event::check(record, &Limits::default()) {
+            Ok(header) => header,
+            Err(reason) => return self.leave_out(entry.seq, &reason),
         };
         let Some(folder) = folder_of(header.category) else { return };
         let region = region_of(&header, &self.node.settings.region);
@@ -239,6 +237,11 @@ impl Cutter {
             });
         }
         self.table = table;
+    }
+
+    fn leave_out(&self, seq: u64, reason: &(dyn std::error::Error + 'static)) {
+        tracing::error!(seq, reason, "a journal entry cannot be read and is left out of log files");
+        self.node.metrics.entry_unreadable();
     }
 
     fn write(&mut self, wanted: Wanted<'_>) {

@@ -97,8 +97,12 @@ impl MakeDigests {
             if due_ms > now_ms {
                 break;
             }
-            let closes = !trail.state.settings.log_file_validation_enabled;
-            let files = self.node.catalog.files_without_digest(&chain.key, due_ms, now_ms).await?;
+            // With short intervals a window may end at every turn: then the final one is among them.
+            let is_final = final_due && due_ms + interval_ms > now_ms;
+            let closes = is_final || !trail.state.settings.log_file_validation_enabled;
+            let until_ms = if is_final { now_ms } else { due_ms };
+            let files =
+                self.node.catalog.files_without_digest(&chain.key, until_ms, now_ms).await?;
             self.append(trail, chain, due_ms, files, !closes).await?;
             made += 1;
             if closes {

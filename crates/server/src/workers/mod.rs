@@ -39,19 +39,26 @@ pub trait Worker: Send {
     /// One turn. An error is logged and the turn is tried again later, so a turn must leave its
     /// state such that doing it again is harmless.
     async fn tick(&mut self) -> Turn;
+
+    /// What is worth doing once more when the server stops.
+    async fn last(&mut self) -> Turn {
+        Ok(More::No)
+    }
 }
 
-/// The table: name, rest between turns, worker.
-pub fn table(
-    node: &Arc<Node>,
-) -> Result<Vec<(&'static str, Duration, Box<dyn Worker>)>, crate::node::OpenError> {
+/// A row of the table: name, rest between turns, worker.
+pub type Row = (&'static str, Duration, Box<dyn Worker>);
+
+/// The table.
+pub fn table(node: &Arc<Node>) -> Result<Vec<Row>, crate::node::OpenError> {
     let ms = Duration::from_millis;
     Ok(vec![
         ("deliver_logs", ms(50), Box::new(DeliverLogs::new(node.clone())?)),
         ("put_log_files", ms(50), Box::new(PutLogFiles::new(node.clone()))),
         ("make_digests", ms(250), Box::new(MakeDigests::new(node.clone()))),
         ("put_digests", ms(250), Box::new(PutDigests::new(node.clone()))),
-        ("trim_journal", ms(5_000), Box::new(TrimJournal::new(node.clone()))),
+        // Often: a file system gives freshly freed blocks back faster than it finds new ones.
+        ("trim_journal", ms(1_000), Box::new(TrimJournal::new(node.clone()))),
     ])
 }
 
@@ -102,5 +109,12 @@ async fn turn_after_turn(
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+    if let Err(error) = worker.last().await {
+        tracing::error!(
+            worker = name,
+            error = error.as_ref() as &dyn std::error::Error,
+            "last turn failed"
+        );
     }
 }

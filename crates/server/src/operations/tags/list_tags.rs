@@ -1,6 +1,5 @@
-use api::ApiError;
-use api::ErrorCode;
 use api::cloudtrail::{ListTagsRequest, ListTagsResponse, ResourceTag, Tag};
+use api::{ApiError, ErrorCode, Violation, sentence};
 
 use super::taggable;
 use crate::operations::{Cx, internal};
@@ -8,11 +7,14 @@ use crate::operations::{Cx, internal};
 /// Tags of up to 20 resources, in the order asked for. One unknown resource fails the call.
 pub async fn list_tags(cx: Cx<'_>, input: ListTagsRequest) -> Result<ListTagsResponse, ApiError> {
     let ids = input.resource_id_list.unwrap_or_default();
-    if ids.is_empty() || ids.len() > 20 {
-        return Err(ApiError::new(
-            ErrorCode::ValidationException,
-            format!("ResourceIdList takes 1 to 20 resources; this request names {}.", ids.len()),
-        ));
+    if let Some(constraint) = outside(ids.len()) {
+        let violation = Violation {
+            member: "ResourceIdList",
+            path: "resourceIdList".to_owned(),
+            value: Some(format!("[{}]", ids.join(", "))),
+            constraint: format!("Member must have length {constraint}"),
+        };
+        return Err(ApiError::new(ErrorCode::ValidationException, sentence(&[violation])));
     }
     if input.next_token.is_some() {
         // All tags fit into one page, so no token was ever handed out.
@@ -32,4 +34,14 @@ pub async fn list_tags(cx: Cx<'_>, input: ListTagsRequest) -> Result<ListTagsRes
         resource_tag_list.push(ResourceTag { resource_id: Some(id), tags_list: Some(tags_list) });
     }
     Ok(ListTagsResponse { resource_tag_list: Some(resource_tag_list), next_token: None })
+}
+
+/// AWS: 1 to 20 resources (API reference, ListTags). The model has no such bound, so the sentence of
+/// those that it has is made here.
+fn outside(count: usize) -> Option<&'static str> {
+    match count {
+        0 => Some("greater than or equal to 1"),
+        1..=20 => None,
+        _ => Some("less than or equal to 20"),
+    }
 }

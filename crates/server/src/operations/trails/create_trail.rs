@@ -5,6 +5,7 @@ use event::arn::{TrailArn, TrailName};
 use event::selectors::EventSelectors;
 
 use super::destination_checks::check_destination;
+use super::quota::check_places;
 use super::settings::{Wanted, checked_prefix, resolved};
 use crate::operations::tags::checked_for_new_resource;
 use crate::operations::{Cx, internal};
@@ -32,25 +33,20 @@ pub async fn create_trail(
     let settings = resolved(None, wanted)?;
     let tags = checked_for_new_resource(&input.tags_list.unwrap_or_default())?;
     let account = cx.caller.account();
-    let arn = TrailArn { region: cx.region.clone(), account: account.clone(), name: name.clone() }
-        .to_string();
+    let arn =
+        TrailArn { region: cx.region.clone(), account: *account, name: name.clone() }.to_string();
 
     let trails = cx.node.catalog.trails_of(account.as_str()).await.map_err(internal)?;
-    if trails.iter().any(|trail| trail.arn == arn) {
+    // The shadow of a multi-Region trail bears its name in every Region.
+    let is_taken = |trail: &Trail| {
+        trail.arn == arn
+            || (trail.name == name.as_str() && trail.state.settings.is_multi_region_trail)
+    };
+    if trails.iter().any(is_taken) {
         return Err(exists(cx, name.as_str()));
     }
-    // A multi-Region trail takes a place in every Region.
-    let here = trails
-        .iter()
-        .filter(|t| t.home_region == cx.region.as_str() || t.state.settings.is_multi_region_trail)
-        .count();
-    if here >= cx.node.settings.trails_per_region_max {
-        return Err(ApiError::new(
-            ErrorCode::MaximumNumberOfTrailsExceededException,
-            format!("User: {account} already has {here} trails in {}.", cx.region),
-        ));
-    }
-    check_destination(cx, &arn, &settings, settings.log_file_validation_enabled).await?;
+    check_places(cx, &trails, cx.region.as_str(), settings.is_multi_region_trail)?;
+    check_destination(cx, &arn, &settings).await?;
 
     let trail = Trail {
         arn: arn.clone(),
@@ -66,7 +62,7 @@ pub async fn create_trail(
             deleted: false,
         },
     };
-    match cx.node.catalog.create_trail(&trail, &tags, cx.from_seq()).await {
+    match cx.node.catalog.create_trail(&trail, &tags, cx.next_seq()).await {
         Ok(()) => {}
         Err(CatalogError::TrailExists(_)) => return Err(exists(cx, name.as_str())),
         Err(other) => return Err(internal(other)),

@@ -12,7 +12,6 @@ pub async fn check_destination(
     cx: Cx<'_>,
     trail_arn: &str,
     settings: &TrailSettings,
-    with_digests: bool,
 ) -> Result<(), ApiError> {
     let bucket = &settings.s3_bucket_name;
     let marker = |folder| MarkerKey {
@@ -21,7 +20,7 @@ pub async fn check_destination(
         account: cx.account().to_owned(),
         folder,
     };
-    let markers = match (cx.node.settings.preflight_markers, with_digests) {
+    let markers = match (cx.node.settings.preflight_markers, settings.log_file_validation_enabled) {
         (false, _) => vec![],
         (true, false) => vec![marker(Folder::CloudTrail)],
         (true, true) => vec![marker(Folder::CloudTrail), marker(Folder::Digest)],

@@ -3,9 +3,10 @@ use api::cloudtrail::{UpdateTrailRequest, UpdateTrailResponse};
 use catalog::TrailState;
 
 use super::destination_checks::check_destination;
+use super::quota::check_places;
 use super::settings::{Wanted, checked_prefix, resolved};
 use super::{change, find_at_home};
-use crate::operations::Cx;
+use crate::operations::{Cx, internal};
 
 /// Changes what is given and keeps the rest. A failing check changes nothing.
 pub async fn update_trail(
@@ -28,9 +29,12 @@ pub async fn update_trail(
     };
     let before = &trail.state.settings;
     let settings = resolved(Some(before), wanted.clone())?;
-    let enables_validation =
-        settings.log_file_validation_enabled && !before.log_file_validation_enabled;
-    check_destination(cx, &trail.arn, &settings, enables_validation).await?;
+    if settings.is_multi_region_trail && !before.is_multi_region_trail {
+        let mut others = cx.node.catalog.trails_of(cx.account()).await.map_err(internal)?;
+        others.retain(|other| other.arn != trail.arn);
+        check_places(cx, &others, &trail.home_region, true)?;
+    }
+    check_destination(cx, &trail.arn, &settings).await?;
 
     let trail = change(cx, &trail.arn, |current| {
         // Resolved again over the state of this moment, so that a change made meanwhile stays.
