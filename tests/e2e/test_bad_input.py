@@ -304,17 +304,20 @@ def test_events_with_a_wrong_signature_are_refused(node):
 
 @pytest.mark.parametrize("service, path, more", [
     ("cloudtrail-data", "/v1/events", {}),
-    ("cloudtrail", "/", {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": LONG_TARGET + "ListTrails"}),
+    ("cloudtrail", "/", {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": LONG_TARGET + "StartLogging"}),
 ], ids=["events", "API"])
 def test_a_signed_request_that_is_sent_again_later_is_refused(node, service, path, more):
     """At once it may be a retry in good faith; after several seconds somebody has copied it."""
     import time
 
-    body = ndjson([make_event(eventName="Replayed")]) if service == "cloudtrail-data" else b"{}"
+    make_trail(node, "replay-bucket", "replayed") if service == "cloudtrail" else None
+    body = ndjson([make_event(eventName="Replayed")]) if service == "cloudtrail-data" else b'{"Name": "replayed"}'
     headers = signature(node, service, "POST", path, body, more)
     assert send(node, "POST", path, body, headers).status == 200
     time.sleep(7)
     assert send(node, "POST", path, body, headers).status in (400, 403)
+    if service == "cloudtrail":
+        node.client("cloudtrail").delete_trail(Name="replayed")
 
 
 # --- HTTP ----------------------------------------------------------------------------------------

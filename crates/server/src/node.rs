@@ -219,7 +219,8 @@ impl Node {
         credentials::endpoint(self.settings.listen)
     }
 
-    /// A signature that comes again later than any retry would is somebody else's copy.
+    /// A signature that comes again later than any retry would is somebody else's copy. For
+    /// what changes something: asking twice is harmless.
     pub fn not_replayed(
         &self,
         verified: Verified,

@@ -59,7 +59,6 @@ async fn carry_out(
     let verified = node
         .verifier
         .authenticate(&parts, Payload::Bytes(&body), &Expect::CLOUDTRAIL, node.keys.as_ref(), now)
-        .and_then(|verified| node.not_replayed(verified, Expect::CLOUDTRAIL.dialect, now))
         .map_err(unauthentic)?;
     let region = Region::parse(&verified.scope.region).map_err(|_| {
         let (presented, expected) = (&verified.scope.region, &node.settings.region);
@@ -71,6 +70,13 @@ async fn carry_out(
 
     let target = text(&parts.headers, "x-amz-target").unwrap_or_default();
     let operation = json11::operation_of_target(target).map_err(|e| refused(e.into()))?;
+    // Polling clients ask the same several times a second, with the same signature.
+    let verified = match is_read_only(operation) {
+        true => verified,
+        false => {
+            node.not_replayed(verified, Expect::CLOUDTRAIL.dialect, now).map_err(unauthentic)?
+        }
+    };
     if !node.accepts() {
         // Nothing may happen that cannot be recorded.
         return Err(refused(ApiError::new(

@@ -41,6 +41,11 @@ pub fn door_of(
     if path == "/v1/events" {
         return Door::Events;
     }
+    // Signed for another service or not: the target says who is meant.
+    let target = text(headers, "x-amz-target").unwrap_or_default();
+    if method == Method::POST && path == "/" && target.contains("CloudTrail_20131101.") {
+        return Door::CloudTrail;
+    }
     if let Some(service) = scope_service(headers, query) {
         return match service {
             "cloudtrail" => Door::CloudTrail,
