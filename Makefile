@@ -32,7 +32,7 @@ check: tools
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo xtask codegen --check --botocore "$$($(PYTHON) -c 'import botocore, os; print(os.path.dirname(botocore.__file__))')"
 	cargo xtask tidy
-	cargo deny --locked --offline check bans licenses sources
+	cargo deny --locked check bans licenses sources
 
 ## Against the peers, in release mode; prints ratios
 bench: tools
