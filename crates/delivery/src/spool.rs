@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! log-FIRSTSEQ-UNIQUE.spool            20 digits of first_seq: name order is seq order
-//! digest-ENDSECOND-HASH.spool          20 digits of digestEndTime: name order is chain order
 //!
 //! cairn-spool 1 SHA256-OF-THE-NEXT-LINE\n
 //! {"trail_arn":…,"bucket":…,"key":…,"gz_len":…,"gz_sha256":…,…}\n
@@ -30,7 +29,6 @@ use durable::{Disk, temporary_beside};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
 use crate::log_file::LogFile;
 use crate::sha256_hex;
 
@@ -106,13 +104,6 @@ pub enum SpooledKind {
         /// The largest eventTime.
         newest_event_time: Timestamp,
     },
-    /// A digest file.
-    Digest {
-        /// digestStartTime.
-        start: Timestamp,
-        /// digestEndTime.
-        end: Timestamp,
-    },
 }
 
 /// A spooled file that is whole.
@@ -129,7 +120,7 @@ pub struct SpooledFile {
 /// What [`Spool::pending`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pending {
-    /// Files to deliver, in name order: log files by `seq`, digests by end.
+    /// Files to deliver, in name order: that is by `seq`.
     pub files: Vec<(SpoolId, SpooledHeader)>,
     /// Files whose header or length is wrong, and why. They are never delivered.
     pub damaged: Vec<(SpoolId, String)>,
@@ -209,34 +200,6 @@ impl Spool {
         };
         let id = SpoolId(format!("log-{:020}-{}{ENDING}", file.first_seq, file.key.unique));
         self.put(id, &header, &file.gz)
-    }
-
-    /// Writes a digest file and syncs it: it must be delivered with these bytes and no others.
-    pub fn put_digest(
-        &self,
-        trail_arn: &str,
-        account: &str,
-        region: &str,
-        digest: &Digest,
-    ) -> Result<SpoolId, SpoolFault> {
-        let header = SpooledHeader {
-            trail_arn: trail_arn.to_owned(),
-            bucket: digest.signed.bucket.clone(),
-            key: digest.key.clone(),
-            account: account.to_owned(),
-            region: region.to_owned(),
-            metadata: digest.metadata.iter().cloned().collect(),
-            gz_len: digest.gz.len() as u64,
-            gz_sha256: sha256_hex(&digest.gz),
-            sha256: digest.signed.hash.clone(),
-            made_at: digest.end,
-            kind: SpooledKind::Digest { start: digest.start, end: digest.end },
-        };
-        // Chains of several accounts and Regions may end in the same second.
-        let place = sha256_hex(format!("{}/{}", digest.signed.bucket, digest.key).as_bytes());
-        let second = digest.end.as_second().max(0);
-        let id = SpoolId(format!("digest-{second:020}-{}{ENDING}", &place[..16]));
-        self.put(id, &header, &digest.gz)
     }
 
     fn put(&self, id: SpoolId, header: &SpooledHeader, gz: &[u8]) -> Result<SpoolId, SpoolFault> {

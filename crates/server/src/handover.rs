@@ -35,6 +35,8 @@ struct Inner {
 struct Waiting {
     header: SpooledHeader,
     in_hand: bool,
+    /// When its first event was read; for a file that an earlier run left, when it was found.
+    since: Duration,
 }
 
 /// A bucket that failed is left alone for a while: one failing bucket must not slow the others.
@@ -84,9 +86,15 @@ impl Handover {
 
     /// A file is in the spool: one of this run, whose stream has no open file now, or one that an
     /// earlier run left.
-    pub fn spooled(&self, stream: Option<&StreamKey>, id: SpoolId, header: SpooledHeader) {
+    pub fn spooled(
+        &self,
+        stream: Option<&StreamKey>,
+        id: SpoolId,
+        header: SpooledHeader,
+        since: Duration,
+    ) {
         let mut inner = self.lock();
-        inner.waiting.insert(id, Waiting { header, in_hand: false });
+        inner.waiting.insert(id, Waiting { header, in_hand: false, since });
         if let Some(stream) = stream {
             inner.open.remove(stream);
         }
@@ -108,6 +116,11 @@ impl Handover {
         let (id, next) = waiting.iter_mut().find(|(_, w)| !w.in_hand && ready(&w.header.bucket))?;
         next.in_hand = true;
         Some((id.clone(), next.header.clone()))
+    }
+
+    /// How long the file has been under way, from its first event.
+    pub fn under_way(&self, id: &SpoolId, now: Duration) -> Duration {
+        self.lock().waiting.get(id).map_or(Duration::ZERO, |w| now.saturating_sub(w.since))
     }
 
     /// The file lies in its bucket, or has been given up.

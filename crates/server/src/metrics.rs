@@ -101,8 +101,8 @@ impl Metrics {
         };
         let delivery_seconds = seconds();
         registry.register_with_unit(
-            "accepted_to_delivered",
-            "Time from accepting a file's first event to its delivery",
+            "read_to_delivered",
+            "Time from reading a file's first event out of the journal to its delivery",
             Unit::Seconds,
             delivery_seconds.clone(),
         );

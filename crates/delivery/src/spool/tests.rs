@@ -40,7 +40,7 @@ fn what_was_put_is_found_after_a_restart_in_the_order_of_seq() {
     assert_eq!(pending.damaged, []);
     let mut seqs = Vec::new();
     for (id, header) in &pending.files {
-        let SpooledKind::LogFile { first_seq, .. } = header.kind else { panic!("log files only") };
+        let SpooledKind::LogFile { first_seq, .. } = header.kind;
         seqs.push(first_seq);
         let file = files.iter().find(|file| file.first_seq == first_seq).expect("one of ours");
         let read = spool.read(id).expect("whole");

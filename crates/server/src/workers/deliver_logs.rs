@@ -75,7 +75,7 @@ impl DeliverLogs {
             self.node.spool.quarantine(id)?;
         }
         for (id, header) in pending.files {
-            let SpooledKind::LogFile { folder, last_seq, .. } = &header.kind else { continue };
+            let SpooledKind::LogFile { folder, last_seq, .. } = &header.kind;
             let stream = StreamKey {
                 trail_arn: header.trail_arn.clone(),
                 account: header.account.clone(),
@@ -84,7 +84,7 @@ impl DeliverLogs {
             };
             let state = cutter.streams.entry(stream).or_default();
             state.done = state.done.max(*last_seq);
-            self.node.handover.spooled(None, id, header);
+            self.node.handover.spooled(None, id, header, self.node.clock.elapsed());
         }
         self.node.handover.recovered();
         self.recovered = true;
@@ -147,7 +147,7 @@ struct Cutter {
     cursor: Option<Cursor>,
     streams: HashMap<StreamKey, StreamState>,
     /// Closed but not yet spooled: stays here while the disk refuses.
-    closed: VecDeque<(StreamKey, String, LogFile)>,
+    closed: VecDeque<Closed>,
     moved_at: Duration,
 }
 
@@ -162,6 +162,15 @@ struct OpenFile {
     window: OpenWindow,
     stream: Stream,
     bucket: String,
+    since: Duration,
+}
+
+/// A file that waits for the spool.
+struct Closed {
+    key: StreamKey,
+    bucket: String,
+    file: LogFile,
+    /// When its first event was read.
     since: Duration,
 }
 
@@ -267,7 +276,9 @@ impl Cutter {
         state.open = Some(OpenFile {
             window: OpenWindow::open(now, bytes_max, wanted.record, wanted.event_time, wanted.seq),
             stream: Stream {
-                trail_arn: wanted.key.trail_arn.clone(),
+                // Names must differ from those that another node, or this one with a new data folder,
+                // gives the files of a trail of the same name in the same bucket.
+                trail_arn: format!("{} {}", wanted.key.trail_arn, self.node.credentials.user_id),
                 place: Place {
                     prefix: wanted.settings.s3_key_prefix.clone(),
                     organization: None,
@@ -316,13 +327,13 @@ impl Cutter {
     }
 
     fn spool_closed(&mut self) -> Result<(), delivery::spool::SpoolFault> {
-        while let Some((key, bucket, file)) = self.closed.front() {
+        while let Some(Closed { key, bucket, file, since }) = self.closed.front() {
             let id = self.node.spool.put_log_file(&key.trail_arn, bucket, file)?;
             let header = self.node.spool.header(&id)?;
             // Another file of this stream may be open already, or wait behind this one.
             let last = self.streams.get(key).is_none_or(|state| state.open.is_none())
-                && self.closed.iter().filter(|(other, ..)| other == key).count() == 1;
-            self.node.handover.spooled(last.then_some(key), id, header);
+                && self.closed.iter().filter(|other| other.key == *key).count() == 1;
+            self.node.handover.spooled(last.then_some(key), id, header, *since);
             self.closed.pop_front();
         }
         Ok(())
@@ -357,15 +368,11 @@ impl Cutter {
     }
 }
 
-fn close(
-    key: &StreamKey,
-    state: &mut StreamState,
-    closed: &mut VecDeque<(StreamKey, String, LogFile)>,
-    now: Timestamp,
-) {
-    let Some(OpenFile { window, stream, bucket, .. }) = state.open.take() else { return };
+fn close(key: &StreamKey, state: &mut StreamState, closed: &mut VecDeque<Closed>, now: Timestamp) {
+    let Some(OpenFile { window, stream, bucket, since }) = state.open.take() else { return };
     state.done = window.seqs().1;
-    closed.push_back((key.clone(), bucket, window.close(&stream, now)));
+    let file = window.close(&stream, now);
+    closed.push_back(Closed { key: key.clone(), bucket, file, since });
 }
 
 /// Where CloudTrail puts events of a category; None for those that no trail delivers.

@@ -37,10 +37,7 @@ impl PutLogFiles {
             count,
             oldest_event_time,
             newest_event_time,
-        } = &header.kind
-        else {
-            return Err(format!("{} in the spool is not a log file", id.as_str()).into());
-        };
+        } = &header.kind;
         let stream = StreamKey {
             trail_arn: header.trail_arn.clone(),
             account: header.account.clone(),
@@ -105,8 +102,8 @@ impl PutLogFiles {
             delivered_ms: now_ms,
         };
         self.node.catalog.log_file_delivered(&delivered).await?;
+        let waited = self.node.handover.under_way(id, self.node.clock.elapsed());
         self.forget(id, true).await?;
-        let waited = now.duration_since(header.made_at).try_into().unwrap_or(Duration::ZERO);
         self.node.metrics.delivered(*count, waited);
         Ok(More::Yes)
     }
