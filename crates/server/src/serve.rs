@@ -17,6 +17,8 @@ use crate::{credentials, doors, workers};
 
 /// How long open connections may take to finish once a stop was asked for.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long a request that is on its way at the moment of a stop may take to arrive.
+const LAST_CALL: Duration = Duration::from_millis(100);
 /// A client must send its headers within this, or it only holds a place.
 const HEADERS_MAX: Duration = Duration::from_secs(30);
 
@@ -75,6 +77,13 @@ pub async fn serve(
             },
         }
     };
+    // Who connected before the stop has perhaps sent a request already.
+    let last_call = async {
+        while let Ok((stream, peer)) = listener.accept().await {
+            connections.spawn(connection(node.clone(), stream, peer, stop.clone()));
+        }
+    };
+    let _ = tokio::time::timeout(LAST_CALL, last_call).await;
     drop(listener);
     connections.close();
     if tokio::time::timeout(DRAIN_MAX, connections.wait()).await.is_err() {
@@ -111,7 +120,12 @@ async fn connection(
             }
             return;
         }
-        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+        () = stop.cancelled() => {}
+    }
+    // A connection whose request is still on its way looks idle, and would be closed unanswered.
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        () = tokio::time::sleep(LAST_CALL) => serving.as_mut().graceful_shutdown(),
     }
     if let Err(error) = serving.await {
         tracing::debug!(%peer, error, "connection ended");
