@@ -40,7 +40,7 @@ pub struct Config {
     pub preflight_markers: Option<bool>,
     /// Trails per Region. AWS and default: 5.
     pub trails_per_region_max: Option<usize>,
-    /// Close a log file at this many uncompressed bytes. AWS: 50 MB at most. Default 16 MB.
+    /// Close a log file at this many uncompressed bytes. AWS: 50 MB at most. Default 8 MB.
     pub log_file_bytes_max: Option<usize>,
     /// Host names under which `bucket.name` means a bucket. Default: localhost.
     pub bucket_host_suffixes: Option<Vec<String>>,
@@ -83,7 +83,7 @@ impl Config {
         if digest_interval < Duration::from_secs(1) {
             bail!("digest_interval must be at least 1s: digests are named by the second");
         }
-        let log_file_bytes_max = self.log_file_bytes_max.unwrap_or(16 << 20);
+        let log_file_bytes_max = self.log_file_bytes_max.unwrap_or(8 << 20);
         if !(64 << 10..=delivery::log_file::PLAIN_BYTES_MAX).contains(&log_file_bytes_max) {
             bail!(
                 "log_file_bytes_max must lie between 65536 and {}",
@@ -98,7 +98,7 @@ impl Config {
             flush_interval,
             digest_interval,
             log_file_bytes_max,
-            open_files_bytes_max: log_file_bytes_max.saturating_mul(3).max(48 << 20),
+            open_files_bytes_max: log_file_bytes_max.saturating_mul(3).max(24 << 20),
             intake_accounts: intake_accounts(self.intake_accounts.unwrap_or_default())?,
             intake_body_bytes_max: 32 << 20,
             intake_inflated_bytes_max: 64 << 20,

@@ -73,6 +73,11 @@ class FaultProxy:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            connections: list[socket.socket] = []
+
+            def process_request(self, request, client_address):
+                self.connections.append(request)
+                super().process_request(request, client_address)
             request_queue_size = 64
 
             def handle_error(self, *_):
@@ -93,6 +98,12 @@ class FaultProxy:
     def end(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+        # A machine that is off does not go on with the connections it has.
+        for connection in self.server.connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def faults(self, *kinds: str) -> list[Request]:
         with self.lock:
