@@ -171,19 +171,19 @@ fn base62(input: &[u8], len: usize) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PrefixFault {
     /// AWS: at most 200 characters.
-    #[error("longer than 200 characters")]
+    #[error("it is longer than 200 characters")]
     TooLong,
     /// A leading slash would make an empty first folder.
-    #[error("starts with a slash")]
+    #[error("it must not start with a slash")]
     LeadingSlash,
     /// AWS: reserved for the layout below the prefix.
-    #[error("contains AWSLogs/")]
+    #[error("it must not contain AWSLogs/")]
     ContainsAwsLogs,
     /// `.` and `..` mean something else to file systems and to URLs.
-    #[error("contains a . or .. folder")]
+    #[error("it must not contain . or .. as a folder")]
     DotSegment,
     /// Control characters survive neither URLs nor XML.
-    #[error("contains a control character")]
+    #[error("it must not contain a control character")]
     ControlCharacter,
 }
 

@@ -1,5 +1,5 @@
-//! From a name to the operation that bears it. Every call goes through here, which records it as
-//! an event: an operation cannot be reached without being audited.
+//! From a name to the operation that bears it. Every call goes through here, and the door that
+//! asks records the outcome as an event before it answers.
 //!
 //! One exhaustive match over the generated names and no default arm: a new operation does not
 //! compile until somebody has decided. What is not implemented stands in one arm, as a list that

@@ -1,7 +1,7 @@
 //! `/health` and `/metrics`.
 //!
 //! `/health` answers 200 only while events can be accepted, and says what is wrong otherwise. The
-//! port is opened after recovery, so an answer at all means that recovery is over.
+//! port is taken before recovery and answered after it, so an answer means that recovery is over.
 
 use http::{Response, StatusCode};
 use serde_json::json;

@@ -6,7 +6,7 @@ use event::selectors::EventSelectors;
 
 use super::destination_checks::check_destination;
 use super::quota::check_places;
-use super::settings::{Wanted, checked_prefix, resolved};
+use super::settings::{Wanted, resolved};
 use crate::operations::tags::checked_for_new_resource;
 use crate::operations::{Cx, internal};
 
@@ -73,7 +73,7 @@ pub async fn create_trail(
     Ok(CreateTrailResponse {
         name: Some(trail.name),
         s3_bucket_name: Some(settings.s3_bucket_name),
-        s3_key_prefix: checked_prefix(settings.s3_key_prefix),
+        s3_key_prefix: settings.s3_key_prefix,
         include_global_service_events: Some(settings.include_global_service_events),
         is_multi_region_trail: Some(settings.is_multi_region_trail),
         trail_arn: Some(trail.arn),

@@ -2,6 +2,7 @@
 
 use api::{ApiError, ErrorCode};
 use catalog::TrailSettings;
+use delivery::layout::check_prefix;
 
 /// The members that both operations share; `None` keeps what is, or takes AWS's default.
 #[derive(Debug, Clone, Default)]
@@ -150,36 +151,19 @@ fn checked_bucket(name: String) -> Result<String, ApiError> {
     Ok(name)
 }
 
-/// AWS: at most 200 characters, no leading slash, not AWSLogs/ inside. Ours: nothing that could
-/// climb out of a folder where a bucket is mirrored to one.
+/// The layout's own rules, and ours: only characters that every store and tool takes as they are.
 fn prefix_or_error(prefix: String) -> Result<Option<String>, ApiError> {
     let invalid = |why: &str| {
-        Err(ApiError::new(
-            ErrorCode::InvalidS3PrefixException,
-            format!("S3 prefix is not valid: {why}."),
-        ))
+        let message = format!("S3 prefix is not valid: {why}.");
+        Err(ApiError::new(ErrorCode::InvalidS3PrefixException, message))
     };
-    if prefix.chars().count() > 200 {
-        return invalid("it is longer than 200 characters");
-    }
-    if prefix.starts_with('/') {
-        return invalid("it must not start with a slash");
-    }
-    if prefix.contains("AWSLogs/") || prefix.ends_with("AWSLogs") {
-        return invalid("it must not contain AWSLogs/");
-    }
-    if prefix.split('/').any(|part| part == "." || part == "..") {
-        return invalid("it must not contain . or .. as a folder");
-    }
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!_.*'()/-=+@:,$& ".contains(&b);
+    if let Err(fault) = check_prefix(&prefix) {
+        return invalid(&fault.to_string());
+    }
     if !prefix.bytes().all(allowed) {
         return invalid("it may hold letters, digits and !_.*'()/-=+@:,$& only");
     }
     let prefix = prefix.trim_end_matches('/').to_owned();
     Ok(Some(prefix).filter(|p| !p.is_empty()))
-}
-
-/// An unset prefix is left out of answers.
-pub fn checked_prefix(prefix: Option<String>) -> Option<String> {
-    prefix.filter(|p| !p.is_empty())
 }

@@ -4,7 +4,7 @@ use catalog::TrailState;
 
 use super::destination_checks::check_destination;
 use super::quota::check_places;
-use super::settings::{Wanted, checked_prefix, resolved};
+use super::settings::{Wanted, resolved};
 use super::{change, find_at_home};
 use crate::operations::{Cx, internal};
 
@@ -46,7 +46,7 @@ pub async fn update_trail(
     Ok(UpdateTrailResponse {
         name: Some(trail.name),
         s3_bucket_name: Some(settings.s3_bucket_name),
-        s3_key_prefix: checked_prefix(settings.s3_key_prefix),
+        s3_key_prefix: settings.s3_key_prefix,
         include_global_service_events: Some(settings.include_global_service_events),
         is_multi_region_trail: Some(settings.is_multi_region_trail),
         trail_arn: Some(trail.arn),
