@@ -90,6 +90,7 @@ fn write_log_file(
     seq: &mut u64,
 ) -> Result<ListedFile, Box<dyn Error>> {
     let stream = Stream {
+        node: "AIDAEXAMPLE".into(),
         trail_arn: "arn:aws:cloudtrail:us-east-1:111122223333:trail/audit".to_owned(),
         place: of.place.clone(),
         folder: Folder::CloudTrail,

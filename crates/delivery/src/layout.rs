@@ -131,15 +131,18 @@ pub enum ObjectKey {
 ///
 /// Pure: the same window gets the same name at every attempt and after every restart. The fields
 /// are hashed with their lengths, so that no two different lists of fields hash the same bytes.
+/// `node` tells apart nodes (or one node with a new data folder) that deliver for trails of the
+/// same name into the same bucket.
 pub fn unique_part(
+    node: &str,
     trail_arn: &str,
     account: &str,
     region: &str,
     folder: Folder,
     first_seq: u64,
 ) -> String {
-    let mut input = b"cairn log file name 1".to_vec();
-    for field in [trail_arn, account, region, folder.name()] {
+    let mut input = b"cairn log file name 2".to_vec();
+    for field in [node, trail_arn, account, region, folder.name()] {
         input.extend_from_slice(&(field.len() as u64).to_be_bytes());
         input.extend_from_slice(field.as_bytes());
     }

@@ -28,6 +28,8 @@ const TAIL: &[u8] = b"]}";
 /// What all files of one stream have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stream {
+    /// The node that delivers; part of what names derive from.
+    pub node: String,
     /// The trail that delivers.
     pub trail_arn: String,
     /// Where it delivers, whose events, and from which Region.
@@ -131,7 +133,14 @@ impl OpenWindow {
         self.plain.extend_from_slice(TAIL);
         let Place { account, region, .. } = &stream.place;
         let key = LogFileKey {
-            unique: unique_part(&stream.trail_arn, account, region, stream.folder, self.first_seq),
+            unique: unique_part(
+                &stream.node,
+                &stream.trail_arn,
+                account,
+                region,
+                stream.folder,
+                self.first_seq,
+            ),
             place: stream.place.clone(),
             folder: stream.folder,
             delivered_at: now,

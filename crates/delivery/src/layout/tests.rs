@@ -82,14 +82,16 @@ fn keys_that_disagree_with_themselves_are_refused() {
 #[test]
 fn the_unique_part_follows_from_the_window_and_only_from_it() {
     let arn = "arn:aws:cloudtrail:us-east-1:111122223333:trail/audit";
-    let name = |seq| unique_part(arn, "111122223333", "us-east-1", Folder::CloudTrail, seq);
+    let name = |seq| unique_part("n", arn, "111122223333", "us-east-1", Folder::CloudTrail, seq);
     // Written down: a change of the derivation would deliver files again under new names.
-    expect!["FCvvvcx7Msae2XAM"].assert_eq(&name(7));
+    expect!["IYcZ53v9Ojvt3wc8"].assert_eq(&name(7));
     assert_eq!(name(7), name(7));
     assert_ne!(name(7), name(8));
+    let other_node = unique_part("m", arn, "111122223333", "us-east-1", Folder::CloudTrail, 7);
+    assert_ne!(name(7), other_node);
     assert_ne!(
-        unique_part("ab", "c", "r", Folder::CloudTrail, 1),
-        unique_part("a", "bc", "r", Folder::CloudTrail, 1)
+        unique_part("n", "ab", "c", "r", Folder::CloudTrail, 1),
+        unique_part("n", "a", "bc", "r", Folder::CloudTrail, 1)
     );
 }
 
@@ -97,7 +99,7 @@ fn the_unique_part_follows_from_the_window_and_only_from_it() {
 fn every_character_of_the_unique_part_is_about_equally_likely() {
     let mut counts = [0_u32; 128];
     for seq in 0..4000 {
-        for byte in unique_part("t", "a", "r", Folder::CloudTrail, seq).bytes() {
+        for byte in unique_part("n", "t", "a", "r", Folder::CloudTrail, seq).bytes() {
             counts[usize::from(byte)] += 1;
         }
     }

@@ -11,6 +11,7 @@ fn time(second: i64) -> Timestamp {
 
 fn stream() -> Stream {
     Stream {
+        node: "AIDAEXAMPLE".into(),
         trail_arn: "arn:aws:cloudtrail:us-east-1:111122223333:trail/audit".to_owned(),
         place: Place {
             prefix: None,

@@ -12,6 +12,7 @@ const ARN: &str = "arn:aws:cloudtrail:us-east-1:111122223333:trail/audit";
 fn log_file(first_seq: u64, record: &str) -> LogFile {
     let now = Timestamp::from_second(1_800_000_000).expect("in range");
     let stream = Stream {
+        node: "AIDAEXAMPLE".into(),
         trail_arn: ARN.to_owned(),
         place: Place {
             prefix: None,

@@ -100,6 +100,7 @@ impl World {
 
     fn add_log_file(&mut self, now: Timestamp, seq: u64) -> ListedFile {
         let stream = Stream {
+            node: "AIDAEXAMPLE".into(),
             trail_arn: "arn:aws:cloudtrail:us-east-1:111122223333:trail/audit".to_owned(),
             place: chain_of().place,
             folder: Folder::CloudTrail,

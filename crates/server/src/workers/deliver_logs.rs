@@ -276,9 +276,8 @@ impl Cutter {
         state.open = Some(OpenFile {
             window: OpenWindow::open(now, bytes_max, wanted.record, wanted.event_time, wanted.seq),
             stream: Stream {
-                // Names must differ from those that another node, or this one with a new data folder,
-                // gives the files of a trail of the same name in the same bucket.
-                trail_arn: format!("{} {}", wanted.key.trail_arn, self.node.credentials.user_id),
+                node: self.node.credentials.user_id.clone(),
+                trail_arn: wanted.key.trail_arn.clone(),
                 place: Place {
                     prefix: wanted.settings.s3_key_prefix.clone(),
                     organization: None,

@@ -337,12 +337,14 @@ impl Checker {
 /// The unique part of every name that a log file may have here: its trail and first entry.
 fn names_of_files(world: &World) -> HashMap<String, (String, u64)> {
     let last = world.node().journal.next_seq();
+    let node = &world.node().credentials.user_id;
     let mut names = HashMap::new();
     for trail in &world.trails {
         for account in [TENANT, MEMBER] {
             for region in [HOME, ABROAD] {
                 for seq in 1..last {
-                    let unique = unique_part(&trail.arn, account, region, Folder::CloudTrail, seq);
+                    let unique =
+                        unique_part(node, &trail.arn, account, region, Folder::CloudTrail, seq);
                     names.insert(unique, (trail.arn.clone(), seq));
                 }
             }
