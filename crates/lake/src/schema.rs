@@ -1,0 +1,180 @@
+//! The columns of a table of events, in one place.
+//!
+//! Names are lower-case, as CloudTrail Lake publishes them ("Supported event schemas"); nested
+//! values inside the `map` columns are kept as JSON text. Lists and maps name their inner fields
+//! as Delta and Parquet do (`element`, `key_value`), so that a file written with this schema needs
+//! no renaming.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
+
+/// Every time is UTC in microseconds: Delta's `timestamp`.
+pub const TIME_ZONE: &str = "UTC";
+
+/// The type of `eventtime` and of every time a query computes.
+pub fn timestamp() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some(TIME_ZONE.into()))
+}
+
+/// `map<string,string>`.
+pub fn text_map() -> DataType {
+    let entries = Fields::from(vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("value", DataType::Utf8, true),
+    ]);
+    DataType::Map(Arc::new(Field::new("key_value", DataType::Struct(entries), false)), false)
+}
+
+/// The columns of an event data store that holds CloudTrail events (management, data and network
+/// activity), in the order in which `SELECT *` shows them.
+pub fn events_schema() -> SchemaRef {
+    let mut columns = texts(&["eventversion"]);
+    columns.push(column("useridentity", user_identity()));
+    columns.push(column("eventtime", timestamp()));
+    columns.extend(texts(&["eventsource", "eventname", "awsregion", "sourceipaddress"]));
+    columns.extend(texts(&["useragent", "errorcode", "errormessage"]));
+    columns.extend(maps(&["requestparameters", "responseelements", "additionaleventdata"]));
+    columns.extend(texts(&["requestid", "eventid"]));
+    columns.push(column("readonly", DataType::Boolean));
+    columns.push(column("resources", list(texts_of(&["accountid", "type", "arn", "arnprefix"]))));
+    columns.extend(texts(&["eventtype", "apiversion"]));
+    columns.push(column("managementevent", DataType::Boolean));
+    columns.extend(texts(&["recipientaccountid", "sharedeventid", "annotation"]));
+    columns.extend(texts(&["vpcendpointid", "vpcendpointaccountid"]));
+    columns.extend(maps(&["serviceeventdetails", "addendum", "edgedevicedetails"]));
+    columns.extend(maps(&["insightdetails"]));
+    columns.extend(texts(&["eventcategory"]));
+    columns.push(column(
+        "tlsdetails",
+        texts_of(&["tlsversion", "ciphersuite", "clientprovidedhostheader", "keyexchange"]),
+    ));
+    columns.extend(texts(&["sessioncredentialfromconsole"]));
+    columns.push(column("eventcontext", event_context()));
+    columns.extend(texts(&["eventjson", "eventjsonchecksum"]));
+    Arc::new(Schema::new(columns))
+}
+
+/// The columns of an event data store that holds AWS Config configuration items.
+pub fn configuration_items_schema() -> SchemaRef {
+    let mut columns = header();
+    let mut data = texts(&[
+        "configurationitemversion",
+        "configurationitemcapturetime",
+        "configurationitemstatus",
+        "configurationitemstateid",
+        "accountid",
+        "resourcetype",
+        "resourceid",
+        "resourcename",
+        "arn",
+        "awsregion",
+        "availabilityzone",
+        "resourcecreationtime",
+    ]);
+    data.extend(maps(&["configuration", "supplementaryconfiguration"]));
+    data.extend(texts(&["relatedevents"]));
+    data.push(column(
+        "relationships",
+        list(texts_of(&["name", "resourcetype", "resourceid", "resourcename"])),
+    ));
+    data.extend(maps(&["tags"]));
+    columns.push(column("eventdata", DataType::Struct(data.into())));
+    columns.extend(texts(&["eventjson", "eventjsonchecksum"]));
+    Arc::new(Schema::new(columns))
+}
+
+/// The columns that every category of event data store begins with.
+fn header() -> Vec<FieldRef> {
+    let mut columns = texts(&["eventversion", "eventcategory", "eventtype", "eventid"]);
+    columns.push(column("eventtime", timestamp()));
+    columns.extend(texts(&["awsregion", "recipientaccountid"]));
+    columns.extend(maps(&["addendum"]));
+    columns
+}
+
+fn user_identity() -> DataType {
+    let session_attributes = structure(vec![
+        column("creationdate", timestamp()),
+        column("mfaauthenticated", DataType::Utf8),
+    ]);
+    let web_identity = structure(vec![
+        column("federatedprovider", DataType::Utf8),
+        column("attributes", text_map()),
+    ]);
+    let mut session = vec![
+        column("attributes", session_attributes),
+        column(
+            "sessionissuer",
+            texts_of(&["type", "principalid", "arn", "accountid", "username"]),
+        ),
+        column("webidfederationdata", web_identity),
+    ];
+    session.extend(texts(&["sourceidentity", "ec2roledelivery", "ec2issuedinvpc"]));
+    let mut identity = texts(&["type", "principalid", "arn", "accountid"]);
+    identity.extend(texts(&["accesskeyid", "username"]));
+    identity.push(column("sessioncontext", structure(session)));
+    identity.push(column("onbehalfof", texts_of(&["userid", "identitystorearn"])));
+    identity.push(column(
+        "inscopeof",
+        texts_of(&["sourcearn", "sourceaccount", "issuertype", "credentialsissuedto"]),
+    ));
+    identity.extend(texts(&["invokedby", "identityprovider"]));
+    structure(identity)
+}
+
+fn event_context() -> DataType {
+    let tagged =
+        structure(vec![column("arn", DataType::Utf8), column("tags", text_map())]);
+    let tags =
+        structure(vec![column("principaltags", text_map()), column("resourcetags", list(tagged))]);
+    structure(vec![column("requestcontext", text_map()), column("tagcontext", tags)])
+}
+
+/// Every column may be absent: an event has what its service wrote.
+fn column(name: &str, data_type: DataType) -> FieldRef {
+    Arc::new(Field::new(name, data_type, true))
+}
+
+fn texts(names: &[&str]) -> Vec<FieldRef> {
+    names.iter().map(|name| column(name, DataType::Utf8)).collect()
+}
+
+fn maps(names: &[&str]) -> Vec<FieldRef> {
+    names.iter().map(|name| column(name, text_map())).collect()
+}
+
+fn structure(fields: Vec<FieldRef>) -> DataType {
+    DataType::Struct(fields.into())
+}
+
+fn texts_of(names: &[&str]) -> DataType {
+    structure(texts(names))
+}
+
+fn list(element: DataType) -> DataType {
+    DataType::List(column("element", element))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_lower_case_so_that_sql_can_ignore_case() {
+        for schema in [events_schema(), configuration_items_schema()] {
+            for field in schema.flattened_fields() {
+                assert_eq!(field.name(), &field.name().to_lowercase());
+            }
+        }
+    }
+
+    #[test]
+    fn select_star_begins_and_ends_as_the_published_schema() {
+        let schema = events_schema();
+        let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        assert_eq!(names[..3], ["eventversion", "useridentity", "eventtime"]);
+        assert_eq!(names[names.len() - 2..], ["eventjson", "eventjsonchecksum"]);
+        assert_eq!(names.len(), 35);
+    }
+}

@@ -1,0 +1,188 @@
+//! The steps of a query, and what a prepared one holds.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{
+    Expr, ObjectName, Query, Select, SelectItem, SetExpr, Spanned, Visit, Visitor,
+};
+
+use super::error::{Position, QueryError};
+use super::{dialect, rewrite, tokens};
+
+/// AWS: a QueryStatement has at most 10,000 characters.
+pub const CHARACTERS_MAX: usize = 10_000;
+
+/// A store that the query reads, under the name it is given there, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    pub name: String,
+    pub at: Position,
+}
+
+/// A query that is well formed. Whether its columns exist is not known yet.
+#[derive(Debug)]
+pub struct Parsed {
+    query: Query,
+    names: Vec<Name>,
+    stores: Vec<Store>,
+}
+
+/// A query that can run.
+#[derive(Debug)]
+pub struct Prepared {
+    pub plan: LogicalPlan,
+    /// The name of each column of the result. They need not be distinct.
+    pub columns: Vec<String>,
+}
+
+/// How a column of the result is named: as written, or by its place.
+#[derive(Debug, Clone)]
+enum Name {
+    Written(String),
+    Unnamed,
+    /// As many columns as the tables have, under their own names.
+    Wildcard,
+}
+
+/// Reads `text`; `parameters` take the place of `'?'` in a dashboard's statement.
+pub fn parse(text: &str, parameters: &[String]) -> Result<Parsed, QueryError> {
+    let characters = text.chars().count();
+    if characters > CHARACTERS_MAX {
+        return Err(QueryError::TooLong { characters, limit: CHARACTERS_MAX });
+    }
+    let tokens = tokens::tokenize(text, parameters)?;
+    let mut query = dialect::parse(tokens.tokens)?;
+    let names = first_select(&query.body).map_or_else(Vec::new, |s| names(s, &tokens.written));
+    let stores = stores(&query);
+    rewrite::rewrite(&mut query)?;
+    Ok(Parsed { query, names, stores })
+}
+
+impl Parsed {
+    /// The stores that must be found before the query can be planned, each once.
+    pub fn stores(&self) -> &[Store] {
+        &self.stores
+    }
+
+    /// Plans the query in `session`, which gets the tables of [`Parsed::stores`]: `find` answers
+    /// for each name.
+    pub async fn plan(
+        self,
+        session: &SessionContext,
+        find: impl Fn(&str) -> Option<Arc<dyn TableProvider>>,
+    ) -> Result<Prepared, QueryError> {
+        for store in &self.stores {
+            let Some(table) = find(&store.name) else {
+                return Err(QueryError::UnknownStore { at: store.at, name: store.name.clone() });
+            };
+            session
+                .register_table(TableReference::bare(store.name.as_str()), table)
+                .map_err(|error| QueryError::from_planning(&error))?;
+        }
+        let statement = Statement::Statement(Box::new(dialect::statement(self.query)));
+        let plan = session.state().statement_to_plan(statement).await;
+        let plan = plan.map_err(|error| QueryError::from_planning(&error))?;
+        let columns = columns(&self.names, &plan);
+        Ok(Prepared { plan, columns })
+    }
+}
+
+/// The SELECT that names the columns of the result: a union's first.
+fn first_select(body: &SetExpr) -> Option<&Select> {
+    match body {
+        SetExpr::Select(select) => Some(select),
+        SetExpr::Query(query) => first_select(&query.body),
+        SetExpr::SetOperation { left, .. } => first_select(left),
+        _ => None,
+    }
+}
+
+fn names(select: &Select, written: &HashMap<Position, String>) -> Vec<Name> {
+    let as_written = |ident: &datafusion::sql::sqlparser::ast::Ident| {
+        let original = written.get(&Position::from(ident.span.start));
+        Name::Written(original.unwrap_or(&ident.value).clone())
+    };
+    let name = |item: &SelectItem| match item {
+        SelectItem::ExprWithAlias { alias, .. } => as_written(alias),
+        SelectItem::UnnamedExpr(expr) => {
+            rewrite::plain_ident(expr).map_or(Name::Unnamed, as_written)
+        }
+        _ => Name::Wildcard,
+    };
+    select.projection.iter().map(name).collect()
+}
+
+/// One wildcard may stand among the names; it takes the columns that the others leave.
+fn columns(names: &[Name], plan: &LogicalPlan) -> Vec<String> {
+    let fields: Vec<&String> = plan.schema().fields().iter().map(|field| field.name()).collect();
+    let wildcards = names.iter().filter(|name| matches!(name, Name::Wildcard)).count();
+    let spread = (fields.len() + wildcards).checked_sub(names.len());
+    let (Some(spread), 0 | 1) = (spread, wildcards) else {
+        return fields.into_iter().cloned().collect();
+    };
+    let mut columns: Vec<String> = Vec::with_capacity(fields.len());
+    for name in names {
+        match name {
+            Name::Written(name) => columns.push(name.clone()),
+            Name::Unnamed => columns.push(format!("_col{}", columns.len())),
+            Name::Wildcard => {
+                let from = columns.len();
+                columns.extend(fields.iter().skip(from).take(spread).map(|name| (*name).clone()));
+            }
+        }
+    }
+    // VALUES and the like name nothing.
+    columns.extend((columns.len()..fields.len()).map(|i| format!("_col{i}")));
+    columns
+}
+
+/// Every relation that is not one of the query's own (`WITH`).
+fn stores(query: &Query) -> Vec<Store> {
+    let mut relations = Relations::default();
+    let _ = query.visit(&mut relations);
+    let mut seen = HashSet::new();
+    let Relations { found, own } = relations;
+    found
+        .into_iter()
+        .filter(|store| !own.contains(&store.name) && seen.insert(store.name.clone()))
+        .collect()
+}
+
+#[derive(Default)]
+struct Relations {
+    found: Vec<Store>,
+    own: HashSet<String>,
+}
+
+impl Visitor for Relations {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            self.own.insert(cte.alias.name.value.clone());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        let parts: Vec<&str> = relation
+            .0
+            .iter()
+            .filter_map(|part| part.as_ident())
+            .map(|ident| ident.value.as_str())
+            .collect();
+        self.found.push(Store { name: parts.join("."), at: relation.span().start.into() });
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
