@@ -104,10 +104,7 @@ fn user_identity() -> DataType {
     ]);
     let mut session = vec![
         column("attributes", session_attributes),
-        column(
-            "sessionissuer",
-            texts_of(&["type", "principalid", "arn", "accountid", "username"]),
-        ),
+        column("sessionissuer", texts_of(&["type", "principalid", "arn", "accountid", "username"])),
         column("webidfederationdata", web_identity),
     ];
     session.extend(texts(&["sourceidentity", "ec2roledelivery", "ec2issuedinvpc"]));
@@ -124,8 +121,7 @@ fn user_identity() -> DataType {
 }
 
 fn event_context() -> DataType {
-    let tagged =
-        structure(vec![column("arn", DataType::Utf8), column("tags", text_map())]);
+    let tagged = structure(vec![column("arn", DataType::Utf8), column("tags", text_map())]);
     let tags =
         structure(vec![column("principaltags", text_map()), column("resourcetags", list(tagged))]);
     structure(vec![column("requestcontext", text_map()), column("tagcontext", tags)])

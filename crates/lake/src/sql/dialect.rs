@@ -102,9 +102,8 @@ pub fn parse(tokens: Vec<TokenWithSpan>) -> Result<Query, QueryError> {
     if !begins_a_query(&first.token) {
         return Err(not_a_select(&first));
     }
-    let mut parser = Parser::new(&Trino)
-        .with_recursion_limit(DEPTH_MAX)
-        .with_tokens_with_locations(tokens);
+    let mut parser =
+        Parser::new(&Trino).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
     let query = parser.parse_query().map_err(|error| syntax(&parser, &error, end))?;
     while parser.consume_token(&Token::SemiColon) {}
     let after = parser.next_token();

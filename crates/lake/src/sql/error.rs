@@ -106,17 +106,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 fn start(span: Span) -> Position {
-    span.start_position()
-}
-
-trait StartPosition {
-    fn start_position(&self) -> Position;
-}
-
-impl StartPosition for Span {
-    fn start_position(&self) -> Position {
-        Position { line: self.start.line, column: self.start.column }
-    }
+    Position { line: span.start.line, column: span.start.column }
 }
 
 fn located(at: &Option<Position>) -> String {

@@ -11,6 +11,7 @@
 //!
 //! What must never be here: writing. Nothing but SELECT gets past `dialect`.
 
+mod comparison;
 mod dialect;
 mod error;
 pub mod functions;

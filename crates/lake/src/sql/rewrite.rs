@@ -105,6 +105,9 @@ impl VisitorMut for Rewriter {
     type Break = QueryError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            name_columns(select, &self.tables);
+        }
         order_by_alias(query);
         ControlFlow::Continue(())
     }
@@ -134,9 +137,7 @@ impl VisitorMut for Rewriter {
 
 fn is_doubling(expr: &Expr) -> bool {
     match expr {
-        Expr::Function(function) => {
-            calls::DOUBLING.contains(&function.name.to_string().as_str())
-        }
+        Expr::Function(function) => calls::DOUBLING.contains(&function.name.to_string().as_str()),
         _ => false,
     }
 }
@@ -277,8 +278,7 @@ fn is_column(expr: &Expr, tables: &HashSet<String>) -> bool {
 }
 
 fn distinct(name: &str, position: usize, taken: &mut HashSet<String>) -> String {
-    let name =
-        if taken.contains(name) { format!("{name}__{position}") } else { name.to_owned() };
+    let name = if taken.contains(name) { format!("{name}__{position}") } else { name.to_owned() };
     taken.insert(name.clone());
     name
 }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
+use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use super::comparison::ComparisonPlanner;
 use super::functions;
 use super::unnest::UnnestPlanner;
 
@@ -82,6 +85,8 @@ fn options(limits: &Limits) -> ConfigOptions {
     options
 }
 
-fn expr_planners() -> Vec<Arc<dyn datafusion::logical_expr::planner::ExprPlanner>> {
-    datafusion::execution::session_state::SessionStateDefaults::default_expr_planners()
+fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(ComparisonPlanner)];
+    planners.extend(SessionStateDefaults::default_expr_planners());
+    planners
 }

@@ -14,8 +14,8 @@ use std::fmt::Write;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type,
-    TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type,
+    Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::Result;
@@ -68,6 +68,12 @@ fn write_value(array: &dyn Array, row: usize, text: &mut String) -> Result<()> {
             text.push_str(&timestamp_text(micros));
         }
         DataType::Timestamp(_, zone) => write_other_timestamp(array, zone.as_deref(), row, text)?,
+        DataType::Duration(_) => {
+            let micros = arrow::compute::cast(&array.slice(row, 1), &duration())?;
+            text.push_str(&duration_text(
+                micros.as_primitive::<DurationMicrosecondType>().value(0),
+            ));
+        }
         DataType::Binary => {
             for byte in array.as_binary::<i32>().value(row) {
                 write!(text, "{byte:02x}").map_err(unwritable)?;
@@ -140,6 +146,26 @@ fn write_other_timestamp(
     text.push(' ');
     text.push_str(zone);
     Ok(())
+}
+
+fn duration() -> DataType {
+    DataType::Duration(TimeUnit::Microsecond)
+}
+
+/// `D HH:MM:SS.mmm`, Trino's `interval day to second`.
+fn duration_text(micros: i64) -> String {
+    let milliseconds = micros.unsigned_abs() / 1_000;
+    let (seconds, minutes, hours) =
+        (milliseconds / 1_000, milliseconds / 60_000, milliseconds / 3_600_000);
+    format!(
+        "{}{} {:02}:{:02}:{:02}.{:03}",
+        if micros < 0 { "-" } else { "" },
+        hours / 24,
+        hours % 24,
+        minutes % 60,
+        seconds % 60,
+        milliseconds % 1_000
+    )
 }
 
 /// Days since 1970 as `YYYY-MM-DD`.

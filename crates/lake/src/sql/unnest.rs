@@ -155,9 +155,8 @@ fn named(
     alias: Option<&TableAlias>,
     context: &dyn RelationPlannerContext,
 ) -> Result<Vec<Expr>> {
-    let table = alias.map(|alias| {
-        TableReference::bare(context.normalize_ident(alias.name.clone()))
-    });
+    let table =
+        alias.map(|alias| TableReference::bare(context.normalize_ident(alias.name.clone())));
     let given: Vec<String> = alias
         .iter()
         .flat_map(|alias| &alias.columns)

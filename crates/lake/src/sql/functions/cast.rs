@@ -119,8 +119,7 @@ fn convert(call: &Call, array: &ArrayRef, from: &Field, to: &Type) -> Result<Arr
             Type::Bigint | Type::Integer | Type::Smallint | Type::Tinyint,
         ) => {
             let doubles = arrow::compute::cast(array, &DataType::Float64)?;
-            let rounded: Float64Array =
-                doubles.as_primitive::<Float64Type>().unary(f64::round);
+            let rounded: Float64Array = doubles.as_primitive::<Float64Type>().unary(f64::round);
             plain(call, &(Arc::new(rounded) as ArrayRef), to)
         }
         _ => plain(call, array, to),
@@ -128,14 +127,12 @@ fn convert(call: &Call, array: &ArrayRef, from: &Field, to: &Type) -> Result<Arr
 }
 
 fn write_texts(array: &ArrayRef) -> Result<ArrayRef> {
-    let texts =
-        (0..array.len()).map(|row| text_of(array, row)).collect::<Result<StringArray>>()?;
+    let texts = (0..array.len()).map(|row| text_of(array, row)).collect::<Result<StringArray>>()?;
     Ok(Arc::new(texts))
 }
 
 fn plain(call: &Call, array: &ArrayRef, to: &Type) -> Result<ArrayRef> {
-    let options =
-        CastOptions { safe: true, format_options: FormatOptions::default() };
+    let options = CastOptions { safe: true, format_options: FormatOptions::default() };
     let cast = cast_with_options(array, &to.data_type(), &options)?;
     if cast.null_count() > array.null_count() {
         let failed = (0..array.len()).find(|&row| array.is_valid(row) && cast.is_null(row));

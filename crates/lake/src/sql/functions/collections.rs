@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, ListArray, MapArray, StructArray, UInt32Array, make_comparator,
+    Array, ArrayRef, AsArray, Int64Array, ListArray, MapArray, StructArray, UInt32Array,
+    make_comparator,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{SortOptions, cast, take};
@@ -14,9 +15,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::ReturnFieldArgs;
 
-use super::scalar::{
-    Call, Definition, Parameter, integer, integer_result, nullable,
-};
+use super::scalar::{Call, Definition, Parameter, integer, integer_result, nullable};
 use crate::sql::types::{map_of, name_of};
 
 pub const FUNCTIONS: &[Definition] = &[
@@ -230,7 +229,9 @@ fn element_of_map(call: &Call, map: &MapArray) -> Result<ArrayRef> {
             let wanted = cast(&call.array(1)?, keys.data_type())?;
             let compare = make_comparator(keys, &wanted, SortOptions::default())?;
             (0..call.rows)
-                .map(|row| entries(row).find(|&at| wanted.is_valid(row) && compare(at, row).is_eq()))
+                .map(|row| {
+                    entries(row).find(|&at| wanted.is_valid(row) && compare(at, row).is_eq())
+                })
                 .collect()
         }
     };
@@ -245,8 +246,12 @@ fn map_part(call: &Call, part: usize) -> Result<ArrayRef> {
         return exec_err!("a map's part is not an array");
     };
     let values = Arc::clone(map.entries().column(part));
-    let list =
-        ListArray::try_new(Arc::clone(element), map.offsets().clone(), values, map.nulls().cloned())?;
+    let list = ListArray::try_new(
+        Arc::clone(element),
+        map.offsets().clone(),
+        values,
+        map.nulls().cloned(),
+    )?;
     Ok(Arc::new(list))
 }
 
@@ -282,12 +287,9 @@ fn slice(call: &Call) -> Result<ArrayRef> {
 }
 
 /// Lists of chosen elements; `None` is a NULL list.
-fn list_from(
-    values: &ArrayRef,
-    rows: Vec<Option<Vec<u32>>>,
-    field: &FieldRef,
-) -> Result<ArrayRef> {
-    let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.as_ref().map_or(0, Vec::len)));
+fn list_from(values: &ArrayRef, rows: Vec<Option<Vec<u32>>>, field: &FieldRef) -> Result<ArrayRef> {
+    let offsets =
+        OffsetBuffer::from_lengths(rows.iter().map(|row| row.as_ref().map_or(0, Vec::len)));
     let valid: Vec<bool> = rows.iter().map(Option::is_some).collect();
     let chosen: UInt32Array = rows.into_iter().flatten().flatten().map(Some).collect();
     let DataType::List(element) = field.data_type() else { return exec_err!("not an array") };
@@ -353,10 +355,7 @@ fn map_of_pairs(call: &Call) -> Result<ArrayRef> {
 
 type Pairs = Vec<(u32, u32)>;
 
-fn last_of_equal(
-    keys: &ArrayRef,
-    pairs: impl Iterator<Item = (usize, usize)>,
-) -> Result<Pairs> {
+fn last_of_equal(keys: &ArrayRef, pairs: impl Iterator<Item = (usize, usize)>) -> Result<Pairs> {
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut chosen: Pairs = Vec::new();
     for (key, value) in pairs {
@@ -381,7 +380,8 @@ fn map_from(
 ) -> Result<ArrayRef> {
     let DataType::Map(field, _) = call.result.data_type() else { return exec_err!("not a map") };
     let DataType::Struct(fields) = field.data_type() else { return exec_err!("not a map") };
-    let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.as_ref().map_or(0, Vec::len)));
+    let offsets =
+        OffsetBuffer::from_lengths(rows.iter().map(|row| row.as_ref().map_or(0, Vec::len)));
     let valid: Vec<bool> = rows.iter().map(Option::is_some).collect();
     let pairs: Pairs = rows.into_iter().flatten().flatten().collect();
     let chosen_keys: UInt32Array = pairs.iter().map(|(key, _)| Some(*key)).collect();

@@ -3,6 +3,8 @@
 //! `reduce` goes through all arrays of a batch at once: in turn i, the lambda sees the i-th element
 //! of every array that has one, and the states of those rows.
 
+mod maps;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
@@ -16,7 +18,8 @@ use datafusion::logical_expr::{
 };
 
 pub fn all() -> Vec<Arc<HigherOrderUDF>> {
-    vec![Arc::new(HigherOrderUDF::new_from_impl(Reduce::new()))]
+    let reduce = Arc::new(HigherOrderUDF::new_from_impl(Reduce::new()));
+    std::iter::once(reduce).chain(maps::all()).collect()
 }
 
 /// `reduce(array, initial, (state, element) -> state, state -> result)`
@@ -102,11 +105,8 @@ impl HigherOrderUDFImpl for Reduce {
             })?
             .into_array(states.len())?;
         // The reduction of NULL is NULL, whatever the lambda says.
-        let known: UInt32Array = rows
-            .values()
-            .iter()
-            .map(|row| list.is_valid(*row as usize).then_some(*row))
-            .collect();
+        let known: UInt32Array =
+            rows.values().iter().map(|row| list.is_valid(*row as usize).then_some(*row)).collect();
         Ok(ColumnarValue::Array(take(&result, &known, None)?))
     }
 }
@@ -122,8 +122,7 @@ fn reduced(list: &ListArray, initial: ArrayRef, step: &LambdaArgument) -> Result
             rows.iter().map(|row| u32::try_from(of(*row)).ok()).collect()
         };
         let at_rows = index(&|row| row);
-        let at_elements =
-            index(&|row| usize::try_from(offsets[row] + turn).unwrap_or(usize::MAX));
+        let at_elements = index(&|row| usize::try_from(offsets[row] + turn).unwrap_or(usize::MAX));
         let before = take(&states, &at_rows, None)?;
         let elements = take(list.values(), &at_elements, None)?;
         let after = step

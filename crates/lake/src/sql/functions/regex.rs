@@ -187,7 +187,9 @@ fn group_of(
 ) -> std::result::Result<usize, String> {
     let group = groups.as_ref().and_then(|groups| integer(groups, row)).unwrap_or(0);
     let there = usize::try_from(group).ok().filter(|group| *group < pattern.captures_len());
-    there.ok_or_else(|| format!("Pattern has {} groups. Cannot access group {group}", pattern.captures_len() - 1))
+    there.ok_or_else(|| {
+        format!("Pattern has {} groups. Cannot access group {group}", pattern.captures_len() - 1)
+    })
 }
 
 fn lists(
@@ -195,8 +197,11 @@ fn lists(
     parts: impl Fn(&Regex, &str, usize) -> Row<Vec<Option<String>>>,
 ) -> Result<ArrayRef> {
     let (texts, mut patterns) = (call.texts(0)?, Patterns::new(call)?);
-    let mut lists = ListBuilder::new(StringBuilder::new())
-        .with_field(Arc::new(Field::new("item", DataType::Utf8, true)));
+    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(Arc::new(Field::new(
+        "item",
+        DataType::Utf8,
+        true,
+    )));
     for i in 0..call.rows {
         let row = both(&texts, &mut patterns, i).and_then(|pair| match pair {
             Some((text, pattern)) => parts(pattern, text, i),

@@ -8,14 +8,11 @@ use datafusion::common::Result;
 use datafusion::logical_expr::ReturnFieldArgs;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::scalar::{
-    Call, Definition, Parameter, Row, integer, text, text_result, texts_result,
-};
+use super::scalar::{Call, Definition, Parameter, Row, integer, text, text_result, texts_result};
 use crate::sql::types::name_of;
 
 /// What Java's URLEncoder leaves as it is.
-const URL_PLAIN: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*');
+const URL_PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*');
 
 pub const FUNCTIONS: &[Definition] = &[
     Definition {
@@ -138,8 +135,11 @@ fn split(call: &Call) -> Result<ArrayRef> {
     let texts = call.texts(0)?;
     let delimiters = call.texts(1)?;
     let limits = if call.count() > 2 { Some(call.integers(2)?) } else { None };
-    let mut lists = ListBuilder::new(StringBuilder::new())
-        .with_field(Arc::new(Field::new("item", arrow::datatypes::DataType::Utf8, true)));
+    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(Arc::new(Field::new(
+        "item",
+        arrow::datatypes::DataType::Utf8,
+        true,
+    )));
     for i in 0..call.rows {
         let limit = limits.as_ref().map_or(Some(i64::MAX), |limits| integer(limits, i));
         let (Some(value), Some(delimiter), Some(limit)) =

@@ -164,7 +164,10 @@ pub const FUNCTIONS: &[Definition] = &[
         run: |call| {
             let seconds = call.doubles(0)?;
             call.collect_times(|i| {
-                #[expect(clippy::cast_possible_truncation, reason = "saturates; checked when shown")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "saturates; checked when shown"
+                )]
                 let micros = |seconds: f64| (seconds * 1e6).round() as i64;
                 Ok(seconds.is_valid(i).then(|| micros(seconds.value(i))))
             })
@@ -346,10 +349,7 @@ fn months_between(from: i64, to: i64) -> std::result::Result<i64, String> {
     Ok(span.get_months().into())
 }
 
-fn format(
-    call: &Call,
-    read: fn(&str) -> std::result::Result<Pattern, String>,
-) -> Result<ArrayRef> {
+fn format(call: &Call, read: fn(&str) -> std::result::Result<Pattern, String>) -> Result<ArrayRef> {
     let (times, formats) = (call.times(0)?, call.texts(1)?);
     let mut pattern: Option<(String, Pattern)> = None;
     call.collect_texts(|i| {
@@ -359,10 +359,7 @@ fn format(
     })
 }
 
-fn parse(
-    call: &Call,
-    read: fn(&str) -> std::result::Result<Pattern, String>,
-) -> Result<ArrayRef> {
+fn parse(call: &Call, read: fn(&str) -> std::result::Result<Pattern, String>) -> Result<ArrayRef> {
     let (texts, formats) = (call.texts(0)?, call.texts(1)?);
     let mut pattern: Option<(String, Pattern)> = None;
     call.collect_times(|i| {

@@ -5,12 +5,12 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     Array, BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentClause, FunctionArguments, LambdaFunction, NullTreatment, OrderByExpr,
     OrderByOptions, UnaryOperator, Value, visit_expressions_mut,
 };
-use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 
 use super::{call, number, text_literal};
 use crate::sql::functions::has_lenient_form;
@@ -78,7 +78,9 @@ pub fn rewritten(function: &mut Function) -> Option<Expr> {
             let counted = case(condition, &number(1), None);
             with_args(function, "count", vec![counted])
         }
-        ("approx_distinct", [value, _]) => with_args(function, "approx_distinct", vec![value.clone()]),
+        ("approx_distinct", [value, _]) => {
+            with_args(function, "approx_distinct", vec![value.clone()])
+        }
         ("approx_percentile", [_, _]) => renamed(function, "approx_percentile_cont"),
         ("arbitrary" | "any_value", [value]) => {
             let Expr::Function(mut first) = with_args(function, "first_value", vec![value.clone()])
@@ -133,7 +135,9 @@ fn renamed(function: &Function, name: &str) -> Expr {
 }
 
 fn with_args(function: &Function, name: &str, args: Vec<Expr>) -> Expr {
-    let Expr::Function(mut renamed) = renamed(function, name) else { return Expr::value(Value::Null) };
+    let Expr::Function(mut renamed) = renamed(function, name) else {
+        return Expr::value(Value::Null);
+    };
     if let FunctionArguments::List(list) = &mut renamed.args {
         let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
         list.args = args.collect();
@@ -205,7 +209,9 @@ fn lenient(value: &Expr) -> Expr {
     let _ = visit_expressions_mut(&mut value, |expr| {
         match expr {
             Expr::Function(function) => make_lenient(function),
-            Expr::BinaryOp { op: BinaryOperator::Divide | BinaryOperator::Modulo, right, .. } => {
+            Expr::BinaryOp {
+                op: BinaryOperator::Divide | BinaryOperator::Modulo, right, ..
+            } => {
                 **right = call("nullif", vec![right.as_ref().clone(), number(0)]);
             }
             _ => {}
@@ -238,7 +244,11 @@ fn binary(left: &Expr, op: BinaryOperator, right: &Expr) -> Expr {
 }
 
 fn concatenated(left: Expr, right: Expr) -> Expr {
-    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::StringConcat, right: Box::new(right) }
+    Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::StringConcat,
+        right: Box::new(right),
+    }
 }
 
 fn not(expr: Expr) -> Expr {

@@ -5,8 +5,18 @@
 use jiff::civil::{Date, DateTime};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -16,8 +26,12 @@ enum Piece {
     Text(String),
     /// At least so many digits.
     Number(Part, usize),
-    MonthName { short: bool },
-    DayName { short: bool },
+    MonthName {
+        short: bool,
+    },
+    DayName {
+        short: bool,
+    },
     Halfday,
     /// `Z` or `+0000`: always UTC.
     Zone(&'static str),
@@ -200,8 +214,7 @@ impl Pattern {
                         Part::DayOfYear => 3,
                         _ => (*digits).max(2),
                     };
-                    let length =
-                        rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
+                    let length = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
                     let (number, after) = rest.split_at(length);
                     fields.set(*part, number)?;
                     after

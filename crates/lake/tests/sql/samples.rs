@@ -1,0 +1,40 @@
+//! Published queries, which are not in this repository: each `*.sql` in the folder that
+//! `CAIRN_SQL_SAMPLES` names, as published but for the store's name.
+
+use super::tables::{Failure, Tables};
+
+const STORE: &str = "11111111-2222-3333-4444-555555555555";
+
+/// What the samples write where the store's name goes.
+const PLACEHOLDERS: &[&str] = &[
+    "<event_data_store_id>",
+    "<EDS ID>",
+    "<EDS_ID>",
+    "<EVENT_DATA_STORE_ID>",
+    "<Event data store Id>",
+];
+
+#[tokio::test]
+async fn published_queries_run() {
+    let Some(folder) = std::env::var_os("CAIRN_SQL_SAMPLES") else { return };
+    let tables = Tables::new();
+    let mut failed = Vec::new();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "sql")) {
+        let mut query = std::fs::read_to_string(file).unwrap();
+        for placeholder in PLACEHOLDERS {
+            query = query.replace(placeholder, STORE);
+        }
+        // The samples' way of saying "a time".
+        query = query.replace("${date_filter}", "2024-05-14 00:00:00");
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        match tables.ask(&query, &[]).await {
+            Ok(answer) => println!("ran     {name}: {} rows", answer.rows.len()),
+            Err(Failure::Query(error)) => println!("refused {name}: {error}"),
+            Err(error) => failed.push(format!("{name}: {error}")),
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
