@@ -8,7 +8,7 @@
 
 use std::any::TypeId;
 
-use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr, Spanned, Statement, Value};
+use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr, Spanned, Statement};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -182,15 +182,4 @@ fn body_only_reads(body: &SetExpr, start: Position) -> Result<(), QueryError> {
 /// The statement that DataFusion plans.
 pub fn statement(query: Query) -> Statement {
     Statement::Query(Box::new(query))
-}
-
-/// The string that a literal holds.
-pub fn literal_text(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text),
-            _ => None,
-        },
-        _ => None,
-    }
 }

@@ -16,7 +16,7 @@ use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
     JoinConstraint, JoinOperator, TableAlias, TableFactor, TableWithJoins,
 };
@@ -169,7 +169,7 @@ fn named(
         match &piece.row_fields {
             Some(fields) if spread => {
                 for field in fields {
-                    output.push((get_field(whole.clone(), lit(field.as_str())), field.clone()));
+                    output.push((get_field(whole.clone(), field.as_str()), field.clone()));
                 }
             }
             _ => output.push((whole, format!("_col{}", output.len()))),

@@ -43,7 +43,7 @@ pub const FUNCTIONS: &[Definition] = &[
         optional: 0,
         variadic: false,
         result: json_result,
-        run: |call| each_text(call, |json| sorted(json).map(Some)),
+        run: |call| each_text(call, |json| sorted(json)),
     },
     Definition {
         name: "json_format",

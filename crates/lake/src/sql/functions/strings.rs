@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ListBuilder, StringBuilder};
+use arrow::array::{ArrayRef, ListBuilder, StringBuilder};
 use arrow::datatypes::Field;
 use datafusion::common::Result;
-use datafusion::logical_expr::ReturnFieldArgs;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::scalar::{Call, Definition, Parameter, Row, integer, text, text_result, texts_result};
