@@ -21,6 +21,47 @@ use super::types;
 /// How deep parentheses, calls and subqueries may nest.
 const DEPTH_MAX: usize = 64;
 
+/// Words that name nothing unless quoted (Trino: "Reserved keywords").
+const RESERVED: &[Keyword] = &[
+    Keyword::AND,
+    Keyword::AS,
+    Keyword::BETWEEN,
+    Keyword::BY,
+    Keyword::CASE,
+    Keyword::CROSS,
+    Keyword::DISTINCT,
+    Keyword::ELSE,
+    Keyword::END,
+    Keyword::EXCEPT,
+    Keyword::EXISTS,
+    Keyword::FROM,
+    Keyword::GROUP,
+    Keyword::HAVING,
+    Keyword::IN,
+    Keyword::INNER,
+    Keyword::INTERSECT,
+    Keyword::INTERVAL,
+    Keyword::INTO,
+    Keyword::IS,
+    Keyword::JOIN,
+    Keyword::LEFT,
+    Keyword::LIKE,
+    Keyword::NOT,
+    Keyword::ON,
+    Keyword::OR,
+    Keyword::ORDER,
+    Keyword::OUTER,
+    Keyword::RIGHT,
+    Keyword::SELECT,
+    Keyword::THEN,
+    Keyword::UNION,
+    Keyword::USING,
+    Keyword::VALUES,
+    Keyword::WHEN,
+    Keyword::WHERE,
+    Keyword::WITH,
+];
+
 #[derive(Debug)]
 pub struct Trino;
 
@@ -65,6 +106,11 @@ impl Dialect for Trino {
 
     fn supports_parens_around_table_factor(&self) -> bool {
         true
+    }
+
+    // Trino reserves these; sqlparser would take `FROM FROM x` for a table named `from`.
+    fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
+        RESERVED.contains(&keyword)
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {

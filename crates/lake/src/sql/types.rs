@@ -281,7 +281,7 @@ mod tests {
     fn types_are_read_as_trino_writes_them() {
         check("varchar(20)", "varchar");
         check("MAP(varchar, json)", "map(varchar,json)");
-        check("array<array<bigint>>", "array(array(bigint))");
+        check("array(array<bigint>)", "array(array(bigint))");
         check("row(a bigint, b array(varchar))", "row(\"a\" bigint,\"b\" array(varchar))");
         check("timestamp(3) with time zone", "timestamp");
         check("decimal(10, 2)", "decimal(10,2)");

@@ -12,6 +12,7 @@ const PLACEHOLDERS: &[&str] = &[
     "<EDS_ID>",
     "<EVENT_DATA_STORE_ID>",
     "<Event data store Id>",
+    "<event-data-store-ID>",
 ];
 
 #[tokio::test]
