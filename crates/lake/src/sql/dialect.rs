@@ -108,6 +108,10 @@ impl Dialect for Trino {
         true
     }
 
+    fn allow_extract_custom(&self) -> bool {
+        true
+    }
+
     // Trino reserves these; sqlparser would take `FROM FROM x` for a table named `from`.
     fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
         RESERVED.contains(&keyword)

@@ -65,7 +65,14 @@ impl QueryError {
         if let DataFusionError::SchemaError(schema, _) = root {
             return from_schema(schema, at);
         }
-        Self::Meaning { at, message: plain(&root.strip_backtrace()) }
+        let message = plain(&root.strip_backtrace());
+        // DataFusion lists every column of the GROUP BY; its diagnostic says it in a sentence.
+        let told = error.diagnostic().map(|diagnostic| diagnostic.message.clone());
+        let message = match told {
+            Some(told) if message.starts_with("Column in ") => told,
+            _ => message,
+        };
+        Self::Meaning { at, message }
     }
 }
 
@@ -124,5 +131,5 @@ fn plain(message: &str) -> String {
     while let Some(rest) = kinds.iter().find_map(|kind| message.strip_prefix(kind)) {
         message = rest;
     }
-    message.to_owned()
+    message.replace('\n', " ")
 }

@@ -15,9 +15,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, LambdaFunction, ObjectName,
-    OneOrManyWithParens, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned, Subscript,
-    TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, visit_expressions_mut,
+    FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, LambdaFunction, LimitClause,
+    ObjectName, OneOrManyWithParens, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned,
+    Subscript, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, visit_expressions_mut,
 };
 
 use super::error::QueryError;
@@ -109,6 +109,7 @@ impl VisitorMut for Rewriter {
             name_columns(select, &self.tables);
         }
         order_by_alias(query);
+        limit_to_fetch(query);
         ControlFlow::Continue(())
     }
 
@@ -302,6 +303,23 @@ fn order_by_alias(query: &mut Query) {
         });
         if let Some(alias) = same {
             key.expr = Expr::Identifier(alias.clone());
+        }
+    }
+}
+
+/// `FETCH FIRST n ROWS ONLY` is `LIMIT n`; with ties it is not, and the planner refuses it.
+fn limit_to_fetch(query: &mut Query) {
+    let plain = query.fetch.take_if(|fetch| !fetch.with_ties && !fetch.percent);
+    let Some(fetch) = plain else { return };
+    let quantity = fetch.quantity.unwrap_or_else(|| number(1));
+    match &mut query.limit_clause {
+        Some(LimitClause::LimitOffset { limit, .. }) => *limit = Some(quantity),
+        clause => {
+            *clause = Some(LimitClause::LimitOffset {
+                limit: Some(quantity),
+                offset: None,
+                limit_by: Vec::new(),
+            });
         }
     }
 }

@@ -62,8 +62,15 @@ fn is_possible(from: &Field, target: &Type) -> bool {
             fields.len() == to.len() && fields.iter().zip(to).all(|(f, (_, t))| is_possible(f, t))
         }
         (_, Type::Array(_) | Type::Map(..) | Type::Row(_)) => false,
+        // Arrow would give the number behind the time.
+        (from, to) if is_number(from) && matches!(to, Type::Date | Type::Timestamp) => false,
+        (from, to) if from.is_temporal() && is_number(&to.data_type()) => false,
         (from, to) => !nested && arrow::compute::can_cast_types(from, &to.data_type()),
     }
+}
+
+fn is_number(data_type: &DataType) -> bool {
+    data_type.is_numeric() || *data_type == DataType::Boolean
 }
 
 fn run(call: &Call) -> Result<ArrayRef> {

@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::ReturnFieldArgs;
 
-use super::scalar::{Call, Definition, Parameter, integer, integer_result, nullable};
+use super::scalar::{Call, Definition, Parameter, integer, integer_result, nullable, text};
 use crate::sql::types::{map_of, name_of};
 
 pub const FUNCTIONS: &[Definition] = &[
@@ -72,6 +72,18 @@ pub const FUNCTIONS: &[Definition] = &[
         variadic: false,
         result: integer_result,
         run: array_position,
+    },
+    Definition {
+        name: "reverse",
+        parameters: &[Parameter::Any],
+        optional: 0,
+        variadic: false,
+        result: |args| match args.arg_fields[0].data_type() {
+            list @ DataType::List(_) => nullable(list.clone()),
+            text if text.is_string() => nullable(DataType::Utf8),
+            _ => plan_err!("reverse takes text or an array, not {}", name_of(&args.arg_fields[0])),
+        },
+        run: reverse,
     },
     Definition {
         name: "greatest_of",
@@ -283,6 +295,21 @@ fn slice(call: &Call) -> Result<ArrayRef> {
         let range = if from < first { 0..0 } else { from..to };
         rows.push(Some(range.filter_map(|at| u32::try_from(at).ok()).collect()));
     }
+    list_from(list.values(), rows, call.result)
+}
+
+fn reverse(call: &Call) -> Result<ArrayRef> {
+    if call.fields[0].data_type().is_string() {
+        let texts = call.texts(0)?;
+        return call.collect_texts(|i| {
+            Ok(text(&texts, i).map(|text| text.chars().rev().collect::<String>()))
+        });
+    }
+    let list = list_argument(call, 0)?;
+    let backwards = |row: usize| {
+        range_of(&list, row).rev().filter_map(|at| u32::try_from(at).ok()).collect::<Vec<_>>()
+    };
+    let rows = (0..call.rows).map(|row| list.is_valid(row).then(|| backwards(row))).collect();
     list_from(list.values(), rows, call.result)
 }
 

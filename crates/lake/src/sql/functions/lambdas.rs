@@ -54,6 +54,10 @@ impl HigherOrderUDFImpl for Reduce {
         &self.signature
     }
 
+    fn coerce_value_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(arg_types.to_vec())
+    }
+
     fn lambda_parameters(
         &self,
         _step: usize,

@@ -16,8 +16,11 @@ use arrow::datatypes::{
     DataType, Field, FieldRef, Float64Type, Int64Type, TimestampMicrosecondType,
 };
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl,
+    Signature, Volatility,
 };
 
 use crate::schema::{TIME_ZONE, timestamp};
@@ -283,13 +286,44 @@ impl ScalarUDFImpl for Scalar {
         (self.definition.result)(&args)
     }
 
+    /// A cast between times that Arrow does as well is shown to the optimizer as a cast: it can then
+    /// turn `date(eventTime) = …` into a range of `eventTime`.
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        if self.name != "cast" {
+            return Ok(ExprSimplifyResult::Original(args));
+        }
+        let from = info.get_data_type(&args[0])?;
+        let to = match &args[1] {
+            Expr::Literal(text, _) => match text.try_as_str().flatten() {
+                Some("date") => DataType::Date32,
+                Some("timestamp") => timestamp(),
+                _ => return Ok(ExprSimplifyResult::Original(args)),
+            },
+            _ => return Ok(ExprSimplifyResult::Original(args)),
+        };
+        let is_time = matches!(from, DataType::Timestamp(..) | DataType::Date32);
+        if !is_time || !args[0].nullable(info.schema().as_ref())? {
+            return Ok(ExprSimplifyResult::Original(args));
+        }
+        let value = Box::new(args[0].clone());
+        Ok(ExprSimplifyResult::Simplified(Expr::Cast(Cast::new(value, to))))
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let is_null = |(i, field): (usize, &FieldRef)| {
+            field.data_type().is_null() && self.parameter(i) != Parameter::Any
+        };
+        if args.arg_fields.iter().enumerate().any(is_null) {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_new_null(args.return_type())?));
+        }
+        // Of arguments that are the same for every row, once is enough. But a scalar of a nested
+        // type would lose the fields of what it holds.
+        let constant = !args.return_type().is_nested()
+            && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let call = Call {
             name: &self.name,
             args: &args.args,
             fields: &args.arg_fields,
-            // The same for every row: once is enough.
             rows: if constant { 1 } else { args.number_rows },
             result: &args.return_field,
             lenient: self.lenient,

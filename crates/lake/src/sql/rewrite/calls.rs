@@ -25,9 +25,12 @@ const RENAMED: &[(&str, &str)] = &[
     ("contains", "array_has"),
     ("every", "bool_and"),
     ("filter", "array_filter"),
+    ("array_join", "array_to_string"),
     ("is_nan", "isnan"),
+    ("levenshtein_distance", "levenshtein"),
     ("pow", "power"),
     ("rand", "random"),
+    ("repeat", "array_repeat"),
     ("row", "struct"),
     ("sign", "signum"),
     ("transform", "array_transform"),
@@ -94,6 +97,7 @@ pub fn rewritten(function: &mut Function) -> Option<Expr> {
         ("min_by", [value, key]) => first_by(function, value, key, true),
         ("max_by", [value, key, n]) => first_n_by(function, value, key, n, false),
         ("min_by", [value, key, n]) => first_n_by(function, value, key, n, true),
+        ("map", [_, _]) => renamed(function, "map_of_pairs"),
         ("map_agg", [key, value]) => {
             let keys = with_args(function, "array_agg", vec![key.clone()]);
             let values = with_args(function, "array_agg", vec![value.clone()]);
