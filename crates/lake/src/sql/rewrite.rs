@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, LambdaFunction, LimitClause,
     ObjectName, OneOrManyWithParens, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned,
     Subscript, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, visit_expressions_mut,
@@ -129,11 +129,39 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {
         self.doubling -= usize::from(is_doubling(expr));
-        if let Some(replacement) = rewritten(expr) {
+        if let Some(refused) = quantified(expr) {
+            return ControlFlow::Break(refused);
+        }
+        if let Some(replacement) = rewritten(expr).or_else(|| field_of_column(expr, &self.tables)) {
             *expr = replacement;
         }
         ControlFlow::Continue(())
     }
+}
+
+/// `x = ANY (SELECT …)` is `x IN (SELECT …)`, `x <> ALL (SELECT …)` is `x NOT IN (SELECT …)`. The
+/// other comparisons with a subquery are refused: DataFusion 55.2 answers them wrongly.
+fn quantified(expr: &mut Expr) -> Option<QueryError> {
+    let (left, op, right, all) = match expr {
+        Expr::AnyOp { left, compare_op, right, .. } => (left, compare_op, right, false),
+        Expr::AllOp { left, compare_op, right } => (left, compare_op, right, true),
+        _ => return None,
+    };
+    let Expr::Subquery(subquery) = right.as_ref() else { return None };
+    let negated = match (op, all) {
+        (BinaryOperator::Eq, false) => false,
+        (BinaryOperator::NotEq, true) => true,
+        (op, _) => {
+            let quantifier = if all { "ALL" } else { "ANY" };
+            return Some(QueryError::Meaning {
+                at: Some(left.span().start.into()),
+                message: format!("{op} {quantifier} with a subquery is not supported"),
+            });
+        }
+    };
+    let (expr_left, subquery) = (left.clone(), subquery.clone());
+    *expr = Expr::InSubquery { expr: expr_left, subquery, negated };
+    None
 }
 
 fn is_doubling(expr: &Expr) -> bool {
@@ -175,6 +203,18 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// `table.column.field`: the planner would not find it in the query around a subquery.
+fn field_of_column(expr: &Expr, tables: &HashSet<String>) -> Option<Expr> {
+    let Expr::CompoundIdentifier(path) = expr else { return None };
+    if path.len() < 3 || !tables.contains(&path[0].value) {
+        return None;
+    }
+    let column = Expr::CompoundIdentifier(path[..2].to_vec());
+    let root = Expr::Nested(Box::new(column));
+    let fields = path[2..].iter().cloned().map(|field| AccessExpr::Dot(Expr::Identifier(field)));
+    Some(field_access(root, fields.collect()))
 }
 
 /// `root.a[1].b`: leading names are a column's path, all after that are calls.

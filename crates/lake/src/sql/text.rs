@@ -3,6 +3,7 @@
 //! | Value | Text |
 //! |---|---|
 //! | timestamp | `2024-03-01 10:00:00.000` (with its zone, if another than UTC) |
+//! | interval of days to seconds | `2 14:44:55.000` |
 //! | double | `1.5`, `100.0`, `1.0E7`: Java's |
 //! | map | `{k=v, k=v}` |
 //! | row | `{name=v, name=v}` |
@@ -26,7 +27,7 @@ use crate::schema::timestamp;
 
 /// The text of one value; `None` for NULL.
 pub fn text_of(array: &dyn Array, row: usize) -> Result<Option<String>> {
-    if array.is_null(row) {
+    if is_null(array, row) {
         return Ok(None);
     }
     let mut text = String::new();
@@ -34,8 +35,13 @@ pub fn text_of(array: &dyn Array, row: usize) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
+/// An array of the type of NULL has no bits to say so.
+fn is_null(array: &dyn Array, row: usize) -> bool {
+    array.data_type().is_null() || array.is_null(row)
+}
+
 fn write_value(array: &dyn Array, row: usize, text: &mut String) -> Result<()> {
-    if array.is_null(row) {
+    if is_null(array, row) {
         text.push_str("null");
         return Ok(());
     }

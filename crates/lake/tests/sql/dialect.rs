@@ -77,6 +77,7 @@ files!(
     collections,
     errors,
     fields,
+    guide,
     json,
     lambdas,
     published,
