@@ -47,7 +47,7 @@ pub fn events_schema() -> SchemaRef {
     columns.extend(texts(&["eventcategory"]));
     columns.push(column(
         "tlsdetails",
-        texts_of(&["tlsversion", "ciphersuite", "clientprovidedhostheader", "keyexchange"]),
+        texts_of(&["tlsversion", "ciphersuite", "clientprovidedhostheader"]),
     ));
     columns.extend(texts(&["sessioncredentialfromconsole"]));
     columns.push(column("eventcontext", event_context()));
@@ -80,6 +80,78 @@ pub fn configuration_items_schema() -> SchemaRef {
     ));
     data.extend(maps(&["tags"]));
     columns.push(column("eventdata", DataType::Struct(data.into())));
+    columns.extend(texts(&["eventjson", "eventjsonchecksum"]));
+    Arc::new(Schema::new(columns))
+}
+
+/// The columns of an event data store that holds Insights events.
+pub fn insights_schema() -> SchemaRef {
+    let numbers =
+        |names: &[&str]| names.iter().map(|name| column(name, DataType::Float64)).collect();
+    let share = || {
+        list(structure(vec![column("value", DataType::Utf8), column("average", DataType::Float64)]))
+    };
+    let attribution = structure(vec![
+        column("attribute", DataType::Utf8),
+        column("insightvalue", DataType::Utf8),
+        column("insightaverage", DataType::Float64),
+        column("baselinevalue", DataType::Utf8),
+        column("baselineaverage", DataType::Float64),
+        column("insight", share()),
+        column("baseline", share()),
+    ]);
+    let mut context: Vec<FieldRef> = numbers(&["baselineaverage", "insightaverage"]);
+    context.push(column("baselineduration", DataType::Int32));
+    context.push(column("insightduration", DataType::Int32));
+    context.push(column("attributions", list(attribution)));
+
+    let mut columns = texts(&["eventversion", "eventcategory", "eventtype", "eventid"]);
+    columns.push(column("eventtime", timestamp()));
+    columns.extend(texts(&["awsregion", "recipientaccountid", "sharedeventid"]));
+    columns.extend(maps(&["addendum"]));
+    columns.extend(texts(&["insightsource", "insightstate", "insighteventsource"]));
+    columns.extend(texts(&["insighteventname", "insighterrorcode", "insighttype"]));
+    columns.push(column("insightcontext", structure(context)));
+    columns.extend(texts(&["eventjson", "eventjsonchecksum"]));
+    Arc::new(Schema::new(columns))
+}
+
+/// The columns of an event data store that holds events from outside AWS, which came by a channel.
+pub fn activity_schema() -> SchemaRef {
+    let mut columns = header();
+    columns.retain(|field| field.name() != "addendum");
+    columns.push(column(
+        "addendum",
+        texts_of(&["reason", "updatedfields", "originaluid", "originaleventid"]),
+    ));
+    columns.push(column("metadata", texts_of(&["ingestiontime", "channelarn"])));
+    let mut identity = texts(&["type", "principalid"]);
+    identity.extend(maps(&["details"]));
+    let mut data = texts(&["version"]);
+    data.push(column("useridentity", structure(identity)));
+    data.extend(texts(&["useragent", "eventsource", "eventname", "eventtime", "uid"]));
+    data.extend(maps(&["requestparameters", "responseelements"]));
+    data.extend(texts(&["errorcode", "errormessage", "sourceipaddress", "recipientaccountid"]));
+    data.extend(maps(&["additionaleventdata"]));
+    columns.push(column("eventdata", structure(data)));
+    columns.extend(texts(&["eventjson", "eventjsonchecksum"]));
+    Arc::new(Schema::new(columns))
+}
+
+/// The columns of an event data store that holds Audit Manager evidence.
+pub fn evidence_schema() -> SchemaRef {
+    let mut columns = header();
+    let mut data = maps(&["attributes"]);
+    data.extend(texts(&["awsaccountid", "awsorganization", "compliancecheck", "datasource"]));
+    data.extend(texts(&["eventname", "eventsource", "evidenceawsaccountid", "evidencebytype"]));
+    data.extend(texts(&["iamid", "evidenceid"]));
+    data.push(column("time", timestamp()));
+    data.extend(texts(&["assessmentid", "controlsetid", "controlid", "controlname"]));
+    data.extend(texts(&["controldomainname", "frameworkname", "frameworkid", "service"]));
+    data.extend(texts(&["servicecategory", "resourcearn", "resourcetype", "evidencefolderid"]));
+    data.extend(texts(&["description", "manualevidences3resourcepath", "evidencefoldername"]));
+    data.extend(texts(&["resourcecompliancecheck"]));
+    columns.push(column("eventdata", structure(data)));
     columns.extend(texts(&["eventjson", "eventjsonchecksum"]));
     Arc::new(Schema::new(columns))
 }
@@ -158,7 +230,14 @@ mod tests {
 
     #[test]
     fn names_are_lower_case_so_that_sql_can_ignore_case() {
-        for schema in [events_schema(), configuration_items_schema()] {
+        let schemas = [
+            events_schema(),
+            configuration_items_schema(),
+            insights_schema(),
+            activity_schema(),
+            evidence_schema(),
+        ];
+        for schema in schemas {
             for field in schema.flattened_fields() {
                 assert_eq!(field.name(), &field.name().to_lowercase());
             }

@@ -40,13 +40,22 @@ pub fn tokenize(text: &str, parameters: &[String]) -> Result<Tokens, QueryError>
             }
             None => word.value.clone(),
         };
-        word.value = original.to_lowercase();
+        word.value = as_spelled(original.to_lowercase());
         if word.value != original {
             written.insert(at, original);
         }
     }
     fill_placeholders(&mut tokens, parameters)?;
     Ok(Tokens { tokens, written })
+}
+
+/// AWS's schema page misspells two names, and queries copied from it do so too.
+fn as_spelled(name: String) -> String {
+    match name.as_str() {
+        "credentiaisissuedto" => "credentialsissuedto".to_owned(),
+        "errormssage" => "errormessage".to_owned(),
+        _ => name,
+    }
 }
 
 /// Puts each parameter where a placeholder is. A bare `?` may also stand for a store.

@@ -159,3 +159,66 @@ async fn a_long_chain_is_not_deep() {
         Tables::new().ask(&format!("SELECT count(*) FROM events WHERE {chain}"), &[]).await;
     assert_eq!(answer.unwrap().rows, [[Some("0".to_owned())]]);
 }
+
+/// Pieces of queries, to be put together at random.
+const PIECES: &[&str] = &[
+    "SELECT",
+    "FROM",
+    "events",
+    "WHERE",
+    "(",
+    ")",
+    ",",
+    "*",
+    "'x'",
+    "1",
+    "x -> x",
+    "->",
+    ".",
+    "[",
+    "]",
+    "CAST(",
+    "AS",
+    "map(varchar, json)",
+    "UNNEST(",
+    "CROSS JOIN",
+    "UNION ALL",
+    "WITH",
+    "GROUP BY",
+    "ORDER BY",
+    "max_by(",
+    "resources",
+    "element_at(",
+    "INTERVAL",
+    "'1' DAY",
+    "timestamp '2024'",
+    "$EDS_ID",
+    "3e5ab001-59a1-4448-8dd1-d27a4796502d",
+    "\"",
+    "--",
+    "/*",
+    "?",
+    "CASE",
+    "WHEN",
+    "END",
+    "OVER (",
+    "NOT",
+    "IN (",
+    "LIMIT 1",
+    ";",
+    "= ANY (",
+    "eventName",
+    "e.userIdentity.arn",
+    "IF(",
+    "try(",
+    "AS t(a, b)",
+];
+
+proptest::proptest! {
+    #[test]
+    fn any_pieces_are_a_query_or_an_error(
+        chosen in proptest::collection::vec(proptest::sample::select(PIECES), 0..24),
+    ) {
+        let _ = lake::sql::parse(&format!("SELECT {}", chosen.join(" ")), &[]);
+    }
+}
