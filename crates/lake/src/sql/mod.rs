@@ -24,5 +24,5 @@ mod types;
 mod unnest;
 
 pub use error::{Position, QueryError};
-pub use plan::{Parsed, Prepared, Store, parse};
+pub use plan::{CHARACTERS_MAX, Parsed, Prepared, Store, parse};
 pub use session::{Limits, session};

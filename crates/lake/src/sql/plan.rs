@@ -5,13 +5,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, TableReference};
-use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
+use datafusion::common::TableReference;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectName, Query, Select, SelectItem, SetExpr, Spanned, Visit, Visitor,
+    ObjectName, Query, Select, SelectItem, SetExpr, Spanned, Visit, Visitor,
 };
 
 use super::error::{Position, QueryError};
@@ -90,31 +89,9 @@ impl Parsed {
         let statement = Statement::Statement(Box::new(dialect::statement(self.query)));
         let plan = session.state().statement_to_plan(statement).await;
         let plan = plan.map_err(|error| QueryError::from_planning(&error))?;
-        if has_correlated_scalar(&plan).map_err(|error| QueryError::from_planning(&error))? {
-            // DataFusion 55.2 moves a row's field out of such a subquery and then misses it there.
-            let state = session.state_ref();
-            let mut state = state.write();
-            state.config_mut().options_mut().optimizer.enable_leaf_expression_pushdown = false;
-        }
         let columns = columns(&self.names, &plan);
         Ok(Prepared { plan, columns })
     }
-}
-
-/// Whether a subquery that gives one value depends on the row around it.
-fn has_correlated_scalar(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
-    let mut found = false;
-    plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            expr.apply(|part| {
-                if let PlanExpr::ScalarSubquery(subquery) = part {
-                    found |= !subquery.outer_ref_columns.is_empty();
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    })?;
-    Ok(found)
 }
 
 /// The SELECT that names the columns of the result: a union's first.
@@ -202,10 +179,6 @@ impl Visitor for Relations {
             .map(|ident| ident.value.as_str())
             .collect();
         self.found.push(Store { name: parts.join("."), at: relation.span().start.into() });
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 }

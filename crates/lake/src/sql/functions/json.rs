@@ -43,7 +43,7 @@ pub const FUNCTIONS: &[Definition] = &[
         optional: 0,
         variadic: false,
         result: json_result,
-        run: |call| each_text(call, |json| sorted(json)),
+        run: |call| each_text(call, sorted),
     },
     Definition {
         name: "json_format",
