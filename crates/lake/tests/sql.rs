@@ -11,6 +11,8 @@
 //! `UPDATE_SLT=1 cargo test -p lake --test sql` writes the rows that come out into the files; read
 //! the difference before you commit it. `CAIRN_SQL_SAMPLES=folder` runs each `*.sql` in a folder.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod sql {
     pub mod dialect;
     pub mod samples;

@@ -229,6 +229,11 @@ fn body_only_reads(body: &SetExpr, start: Position) -> Result<(), QueryError> {
     }
 }
 
+/// Whether a word, in lower case, names nothing unless it is quoted.
+pub fn is_reserved(word: &str) -> bool {
+    RESERVED.iter().any(|keyword| format!("{keyword:?}").eq_ignore_ascii_case(word))
+}
+
 /// The statement that DataFusion plans.
 pub fn statement(query: Query) -> Statement {
     Statement::Query(Box::new(query))

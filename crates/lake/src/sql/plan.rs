@@ -60,7 +60,7 @@ pub fn parse(text: &str, parameters: &[String]) -> Result<Parsed, QueryError> {
     let tokens = tokens::tokenize(text, parameters)?;
     let mut query = dialect::parse(tokens.tokens)?;
     let names = first_select(&query.body).map_or_else(Vec::new, |s| names(s, &tokens.written));
-    let stores = stores(&query);
+    let stores = stores(&query)?;
     rewrite::rewrite(&mut query)?;
     Ok(Parsed { query, names, stores })
 }
@@ -144,15 +144,15 @@ fn columns(names: &[Name], plan: &LogicalPlan) -> Vec<String> {
 }
 
 /// Every relation that is not one of the query's own (`WITH`).
-fn stores(query: &Query) -> Vec<Store> {
+fn stores(query: &Query) -> Result<Vec<Store>, QueryError> {
     let mut relations = Relations::default();
-    let _ = query.visit(&mut relations);
+    if let ControlFlow::Break(error) = query.visit(&mut relations) {
+        return Err(error);
+    }
     let mut seen = HashSet::new();
-    let Relations { found, own } = relations;
-    found
-        .into_iter()
-        .filter(|store| !own.contains(&store.name) && seen.insert(store.name.clone()))
-        .collect()
+    let Relations { mut found, own } = relations;
+    found.retain(|store| !own.contains(&store.name) && seen.insert(store.name.clone()));
+    Ok(found)
 }
 
 #[derive(Default)]
@@ -162,23 +162,36 @@ struct Relations {
 }
 
 impl Visitor for Relations {
-    type Break = ();
+    type Break = QueryError;
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             self.own.insert(cte.alias.name.value.clone());
         }
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<QueryError> {
+        let at = Position::from(relation.span().start);
+        let reserved = relation
+            .0
+            .iter()
+            .filter_map(|part| part.as_ident())
+            .find(|ident| ident.quote_style.is_none() && dialect::is_reserved(&ident.value));
+        // sqlparser takes the second word of `FROM FROM x` for a table.
+        if let Some(word) = reserved {
+            return ControlFlow::Break(QueryError::Syntax {
+                at,
+                message: format!("unexpected {word}"),
+            });
+        }
         let parts: Vec<&str> = relation
             .0
             .iter()
             .filter_map(|part| part.as_ident())
             .map(|ident| ident.value.as_str())
             .collect();
-        self.found.push(Store { name: parts.join("."), at: relation.span().start.into() });
+        self.found.push(Store { name: parts.join("."), at });
         ControlFlow::Continue(())
     }
 }
