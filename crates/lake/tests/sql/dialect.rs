@@ -222,3 +222,34 @@ proptest::proptest! {
         let _ = lake::sql::parse(&format!("SELECT {}", chosen.join(" ")), &[]);
     }
 }
+
+/// The optimized plan's filters.
+async fn filters(condition: &str) -> String {
+    let tables = Tables::new();
+    let plan = tables.optimized(&format!("SELECT count(*) FROM events WHERE {condition}")).await;
+    let lines = plan.lines().filter(|line| line.contains("Filter:") || line.contains("filters="));
+    lines.map(str::trim).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn a_scan_sees_comparisons_with_literals() {
+    let cases = [
+        ("eventTime > '2024-05-13 09:00:00'", "events.eventtime > TimestampMicrosecond("),
+        (
+            "eventTime BETWEEN '2024-05-13' AND '2024-05-14'",
+            "events.eventtime >= TimestampMicrosecond(",
+        ),
+        ("eventTime > now() - INTERVAL '7' DAY", "events.eventtime > TimestampMicrosecond("),
+        ("eventTime >= date_add('day', -7, now())", "events.eventtime >= TimestampMicrosecond("),
+        ("date(eventTime) = date '2024-05-13'", "events.eventtime >= TimestampMicrosecond("),
+        (
+            "sessionCredentialFromConsole = true",
+            "events.sessioncredentialfromconsole = Utf8(\"true\")",
+        ),
+        ("eventSource = 's3.amazonaws.com'", "events.eventsource = Utf8(\"s3.amazonaws.com\")"),
+    ];
+    for (condition, expected) in cases {
+        let seen = filters(condition).await;
+        assert!(seen.contains(expected), "{condition}: {seen}");
+    }
+}

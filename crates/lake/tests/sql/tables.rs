@@ -73,6 +73,16 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// The plan of a query that is right, as the optimizer leaves it.
+    pub async fn optimized(&self, query: &str) -> String {
+        let session = sql::session(&Limits::default()).unwrap();
+        let parsed = sql::parse(query, &[]).unwrap();
+        let prepared = parsed.plan(&session, |name| self.find(name)).await.unwrap();
+        session.state().optimize(&prepared.plan).unwrap().display_indent().to_string()
+    }
+}
+
 fn table(lines: &str, schema: SchemaRef) -> Arc<dyn TableProvider> {
     let rows: Vec<Value> = lines.lines().map(|line| row(line, &schema)).collect();
     let mut decoder = ReaderBuilder::new(Arc::clone(&schema)).build_decoder().unwrap();

@@ -16,11 +16,11 @@ use arrow::datatypes::{
     DataType, Field, FieldRef, Float64Type, Int64Type, TimestampMicrosecondType,
 };
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
-use datafusion::logical_expr::expr::Cast;
-use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::interval_arithmetic::Interval;
+use datafusion::logical_expr::preimage::PreimageResult;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl,
-    Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
 use crate::schema::{TIME_ZONE, timestamp};
@@ -286,27 +286,26 @@ impl ScalarUDFImpl for Scalar {
         (self.definition.result)(&args)
     }
 
-    /// A cast between times that Arrow does as well is shown to the optimizer as a cast: it can then
-    /// turn `date(eventTime) = …` into a range of `eventTime`.
-    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        if self.name != "cast" {
-            return Ok(ExprSimplifyResult::Original(args));
-        }
-        let from = info.get_data_type(&args[0])?;
-        let to = match &args[1] {
-            Expr::Literal(text, _) => match text.try_as_str().flatten() {
-                Some("date") => DataType::Date32,
-                Some("timestamp") => timestamp(),
-                _ => return Ok(ExprSimplifyResult::Original(args)),
-            },
-            _ => return Ok(ExprSimplifyResult::Original(args)),
+    /// `date(eventTime) = d` is a range of `eventTime`, which a file's statistics can answer.
+    fn preimage(
+        &self,
+        args: &[Expr],
+        literal: &Expr,
+        info: &SimplifyContext,
+    ) -> Result<PreimageResult> {
+        let (Expr::Literal(ScalarValue::Date32(Some(day)), _), [value, _]) = (literal, args) else {
+            return Ok(PreimageResult::None);
         };
-        let is_time = matches!(from, DataType::Timestamp(..) | DataType::Date32);
-        if !is_time || !args[0].nullable(info.schema().as_ref())? {
-            return Ok(ExprSimplifyResult::Original(args));
+        if self.definition.name != "cast" || info.get_data_type(value)? != timestamp() {
+            return Ok(PreimageResult::None);
         }
-        let value = Box::new(args[0].clone());
-        Ok(ExprSimplifyResult::Simplified(Expr::Cast(Cast::new(value, to))))
+        let midnight = |day: i64| {
+            let micros = day * 86_400_000_000;
+            ScalarValue::TimestampMicrosecond(Some(micros), Some(TIME_ZONE.into()))
+        };
+        let day = i64::from(*day);
+        let interval = Interval::try_new(midnight(day), midnight(day + 1))?;
+        Ok(PreimageResult::Range { expr: value.clone(), interval: Box::new(interval) })
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
