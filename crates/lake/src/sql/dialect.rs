@@ -7,8 +7,9 @@
 //! planner knows.
 
 use std::any::TypeId;
+use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr, Spanned, Statement};
+use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr, Spanned, Statement, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -61,6 +62,10 @@ const RESERVED: &[Keyword] = &[
     Keyword::WHERE,
     Keyword::WITH,
 ];
+
+/// How many operators may follow one another (`a OR b OR c …`): each is one level of the tree, and
+/// not every step of planning is safe from running out of stack.
+const CHAIN_MAX: usize = 1_000;
 
 #[derive(Debug)]
 pub struct Trino;
@@ -162,6 +167,9 @@ pub fn parse(tokens: Vec<TokenWithSpan>) -> Result<Query, QueryError> {
         return Err(QueryError::Syntax { at: after.span.start.into(), message });
     }
     only_reads(&query, first.span.start.into())?;
+    if let ControlFlow::Break(error) = query.visit(&mut Depth::default()) {
+        return Err(error);
+    }
     Ok(*query)
 }
 
@@ -227,6 +235,38 @@ fn body_only_reads(body: &SetExpr, start: Position) -> Result<(), QueryError> {
         SetExpr::Delete(_) => refused("DELETE"),
         SetExpr::Merge(_) => refused("MERGE"),
     }
+}
+
+/// Refuses a tree that is too deep. (The visitor itself grows its stack as it needs.)
+#[derive(Default)]
+struct Depth {
+    depth: usize,
+}
+
+impl Visitor for Depth {
+    type Break = QueryError;
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<QueryError> {
+        self.depth += 1;
+        if self.depth > CHAIN_MAX {
+            return ControlFlow::Break(QueryError::TooDeep { at: first_position(expr) });
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<QueryError> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
+/// Where the leftmost operand begins, found without recursion.
+fn first_position(expr: &Expr) -> Position {
+    let mut expr = expr;
+    while let Expr::BinaryOp { left, .. } = expr {
+        expr = left;
+    }
+    expr.span().start.into()
 }
 
 /// Whether a word, in lower case, names nothing unless it is quoted.

@@ -158,6 +158,13 @@ async fn a_long_chain_is_not_deep() {
     let answer =
         Tables::new().ask(&format!("SELECT count(*) FROM events WHERE {chain}"), &[]).await;
     assert_eq!(answer.unwrap().rows, [[Some("0".to_owned())]]);
+    let sum = |terms| format!("SELECT {}", vec!["1"; terms].join("+"));
+    let answer = Tables::new().ask(&sum(900), &[]).await;
+    assert_eq!(answer.unwrap().rows, [[Some("900".to_owned())]]);
+    for terms in [1_100, 4_900] {
+        let error = Tables::new().ask(&sum(terms), &[]).await.unwrap_err();
+        assert_eq!(error.to_string(), "line 1:8: the query is nested too deeply");
+    }
 }
 
 /// Pieces of queries, to be put together at random.
