@@ -19,6 +19,10 @@ use super::{dialect, rewrite, tokens};
 /// AWS: a QueryStatement has at most 10,000 characters.
 pub const CHARACTERS_MAX: usize = 10_000;
 
+/// How many relations a query may come to, each use of a `WITH` counted with all that it reads: a
+/// WITH that is read twice by a WITH that is read twice … doubles each time.
+const RELATIONS_MAX: usize = 256;
+
 /// A store that the query reads, under the name it is given there, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
@@ -150,7 +154,7 @@ fn stores(query: &Query) -> Result<Vec<Store>, QueryError> {
         return Err(error);
     }
     let mut seen = HashSet::new();
-    let Relations { mut found, own } = relations;
+    let Relations { mut found, own, .. } = relations;
     found.retain(|store| !own.contains(&store.name) && seen.insert(store.name.clone()));
     Ok(found)
 }
@@ -159,6 +163,33 @@ fn stores(query: &Query) -> Result<Vec<Store>, QueryError> {
 struct Relations {
     found: Vec<Store>,
     own: HashSet<String>,
+    /// How many relations each of the query's own comes to: a plan holds it once for each use.
+    weights: HashMap<String, usize>,
+    planned: usize,
+}
+
+impl Relations {
+    fn weight(&self, name: &str) -> usize {
+        self.weights.get(name).copied().unwrap_or(1)
+    }
+}
+
+/// The names of all relations in a query.
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl Visitor for Names {
+    type Break = ();
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        self.0.push(store_name(relation));
+        ControlFlow::Continue(())
+    }
+}
+
+fn store_name(relation: &ObjectName) -> String {
+    let parts = relation.0.iter().filter_map(|part| part.as_ident());
+    parts.map(|ident| ident.value.as_str()).collect::<Vec<_>>().join(".")
 }
 
 impl Visitor for Relations {
@@ -166,7 +197,13 @@ impl Visitor for Relations {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
-            self.own.insert(cte.alias.name.value.clone());
+            let mut names = Names::default();
+            let _ = cte.query.visit(&mut names);
+            let weight =
+                names.0.iter().map(|name| self.weight(name)).fold(0, usize::saturating_add);
+            let name = cte.alias.name.value.clone();
+            self.weights.insert(name.clone(), weight.max(1));
+            self.own.insert(name);
         }
         ControlFlow::Continue(())
     }
@@ -185,13 +222,13 @@ impl Visitor for Relations {
                 message: format!("unexpected {word}"),
             });
         }
-        let parts: Vec<&str> = relation
-            .0
-            .iter()
-            .filter_map(|part| part.as_ident())
-            .map(|ident| ident.value.as_str())
-            .collect();
-        self.found.push(Store { name: parts.join("."), at });
+        let name = store_name(relation);
+        self.planned = self.planned.saturating_add(self.weight(&name));
+        if self.planned > RELATIONS_MAX {
+            let message = format!("the query reads more than {RELATIONS_MAX} relations");
+            return ControlFlow::Break(QueryError::Meaning { at: Some(at), message });
+        }
+        self.found.push(Store { name, at });
         ControlFlow::Continue(())
     }
 }

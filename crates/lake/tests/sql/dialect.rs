@@ -153,6 +153,23 @@ async fn hostile_queries_end_in_an_error() {
 }
 
 #[tokio::test]
+async fn relations_that_multiply_are_refused() {
+    let mut query = "WITH t0 AS (SELECT eventName FROM events)".to_owned();
+    for i in 1..100 {
+        let before = i - 1;
+        query += &format!(", t{i} AS (SELECT * FROM t{before} UNION ALL SELECT * FROM t{before})");
+    }
+    let unions = vec!["SELECT 1 FROM events"; 300].join(" UNION ALL ");
+    for hostile in [query + " SELECT count(*) FROM t99", unions] {
+        let error = Tables::new().ask(&hostile, &[]).await.unwrap_err().to_string();
+        assert!(error.ends_with("the query reads more than 256 relations"), "{error}");
+    }
+    let unions = vec!["SELECT 1 AS x FROM events"; 200].join(" UNION ALL ");
+    let answer = Tables::new().ask(&format!("SELECT count(*) FROM ({unions})"), &[]).await;
+    assert_eq!(answer.unwrap().rows, [[Some("3200".to_owned())]]);
+}
+
+#[tokio::test]
 async fn a_long_chain_is_not_deep() {
     let chain = vec!["eventName = 'x'"; 500].join(" OR ");
     let answer =
