@@ -6,6 +6,7 @@
 
 mod cast;
 mod collections;
+mod growing;
 mod json;
 mod lambdas;
 mod regex;
@@ -24,6 +25,7 @@ use scalar::{Definition, Scalar};
 const OURS: &[&[Definition]] = &[
     cast::FUNCTIONS,
     collections::FUNCTIONS,
+    growing::FUNCTIONS,
     json::FUNCTIONS,
     regex::FUNCTIONS,
     strings::FUNCTIONS,
@@ -36,12 +38,12 @@ const OURS: &[&[Definition]] = &[
 const SCALARS: &[&str] = &[
     "abs", "acos", "array_concat", "array_distinct", "array_element", "array_except", "array_has",
     "array_has_any", "array_intersect", "array_max", "array_min", "array_remove_all",
-    "array_repeat", "array_slice", "array_sort", "array_to_string", "array_union", "asin", "atan",
+    "array_slice", "array_sort", "array_to_string", "array_union", "asin", "atan",
     "atan2", "btrim", "cbrt", "ceil", "character_length", "chr", "coalesce", "concat_ws", "cos",
     "cosh", "date_part", "decode", "degrees", "encode", "exp", "flatten", "floor",
-    "generate_series", "get_field", "isnan", "levenshtein", "ln", "log", "log10", "log2", "lower",
-    "lpad", "ltrim", "make_array", "map_entries", "md5", "now", "nullif", "pi", "power",
-    "radians", "random", "replace", "round", "rpad", "rtrim", "sha256", "sha512", "signum", "sin",
+    "get_field", "isnan", "levenshtein", "ln", "log", "log10", "log2", "lower",
+    "ltrim", "make_array", "map_entries", "md5", "now", "nullif", "pi", "power",
+    "radians", "random", "replace", "round", "rtrim", "sha256", "sha512", "signum", "sin",
     "sinh", "sqrt", "starts_with", "struct", "tan", "tanh", "translate", "trunc", "upper", "uuid",
 ];
 

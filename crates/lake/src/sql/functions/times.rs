@@ -288,12 +288,17 @@ fn date_add(call: &Call) -> Result<ArrayRef> {
     let sums = call.collect_times(|i| match (text(&units, i), integer(&amounts, i)) {
         (Some(unit), Some(amount)) if times.is_valid(i) => {
             let span = span_of(unit, amount)?;
-            let at = civil_of(times.value(i)).ok_or("the time is out of range")?;
-            micros(at.checked_add(span).map_err(|error| error.to_string())?).map(Some)
+            after(times.value(i), span).map(Some)
         }
         _ => Ok(None),
     })?;
     Ok(cast(&sums, call.result.data_type())?)
+}
+
+/// The time that is `span` later.
+pub fn after(time: i64, span: Span) -> std::result::Result<i64, String> {
+    let at = civil_of(time).ok_or("the time is out of range")?;
+    micros(at.checked_add(span).map_err(|error| error.to_string())?)
 }
 
 fn span_of(unit: &str, amount: i64) -> std::result::Result<Span, String> {

@@ -30,7 +30,6 @@ const RENAMED: &[(&str, &str)] = &[
     ("levenshtein_distance", "levenshtein"),
     ("pow", "power"),
     ("rand", "random"),
-    ("repeat", "array_repeat"),
     ("row", "struct"),
     ("sign", "signum"),
     ("transform", "array_transform"),
@@ -76,7 +75,6 @@ pub fn rewritten(function: &mut Function) -> Option<Expr> {
         ("array_sort", [array]) => {
             call("array_sort", vec![array.clone(), text_literal("ASC"), text_literal("NULLS LAST")])
         }
-        ("sequence", [_, _, ..]) => renamed(function, "generate_series"),
         ("count_if", [condition]) => {
             let counted = case(condition, &number(1), None);
             with_args(function, "count", vec![counted])
