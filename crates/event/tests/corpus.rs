@@ -51,7 +51,7 @@ const REFUSED: &[(&str, usize, &str)] = &[
 ];
 
 fn data() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let beside = PathBuf::from("../../../shared/data");
     let chosen = std::env::var_os("CAIRN_SHARED_DATA").map(PathBuf::from);
     let folder = chosen.or_else(|| Some(beside).filter(|folder| folder.is_dir()))?;
     Some(folder)
