@@ -3,7 +3,7 @@
 
     accept     batches of 100 records, 16 and 64 in flight, then records one by one; Cairn without a
                trail (the peer's job: check apart, store and sync) and with one that delivers
-    latency    the same at half the rate that each server has just shown
+    latency    the same at half the rate that each server has just shown, and both at the peer's half
     delivery   a trail that delivers everything, at half of what Cairn accepts, half of what the
                peer does, and a quarter: accepted to delivered, memory, size of the log files
     start      kill -9 with a journal to replay, then the time until /health answers 200
@@ -327,7 +327,7 @@ def delivery(settings, load_name: str, rate: float) -> dict:
 
         def watch():
             # Listing costs the server and this machine something, too.
-            while not over.wait(0.25):
+            while not over.wait(0.5):
                 for key in list_log_files(s3):
                     seen.setdefault(key, time.time())
 
@@ -555,6 +555,7 @@ def run(settings) -> dict:
     halves = {name: round(results["accept"][0][name]["events_per_s"] / 2) for name in ("cairn", "nats")} if results["accept"] else {}
     if "latency" in settings.parts:
         results["latency"].append(in_turn(settings, "half load of each", 100, 64, halves))
+        results["latency"].append(in_turn(settings, "half of the peer's load", 100, 64, dict.fromkeys(halves, halves["nats"])))
     if "delivering" in settings.parts:
         results["while_delivering"] = while_delivering(settings)
     if "delivery" in settings.parts:

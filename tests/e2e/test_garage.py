@@ -21,6 +21,7 @@ from support.garage import DOMAIN, Garage
 from support.load import Load, duplicates
 from support.stores import KEY_ID, SECRET, destination
 from support.wire import quiet_port
+from support.trail import both_ends, post, start_trail, status
 
 pytestmark = pytest.mark.slow
 
@@ -59,35 +60,12 @@ def bucket(garage):
     return new_bucket(garage)
 
 
-def start_trail(node, bucket, **more) -> str:
-    cloudtrail = node.client("cloudtrail")
-    arn = cloudtrail.create_trail(Name="audit", S3BucketName=bucket, EnableLogFileValidation=True, **more)["TrailARN"]
-    cloudtrail.start_logging(Name="audit")
-    return arn
-
-
-def status(node) -> dict:
-    return node.client("cloudtrail").get_trail_status(Name="audit")
-
-
-def post(node, count: int = 20, **changes) -> set[str]:
-    events = [make_event(**changes) for _ in range(count)]
-    code, answer = node.post(ndjson(events))
-    assert (code, answer["accepted"]) == (200, count), answer
-    return {event["eventID"] for event in events}
-
-
 def until_delivered(s3, bucket, ids, wait: float = 120) -> None:
     """Each lies in the bucket's log files, and no event lies there twice."""
     seen: dict = {}
     until(lambda: ids <= tally(s3, bucket, seen).keys(), wait=wait, every=0.5)
     twice = duplicates(tally(s3, bucket, seen))
     assert not twice, f"{len(twice)} events delivered more than once: {list(twice)[:5]}"
-
-
-def both_ends(node, store) -> dict:
-    """The CLI and `cairn verify` ask Cairn about trails and keys, and the store for files."""
-    return {"AWS_ENDPOINT_URL_CLOUDTRAIL": node.endpoint, "AWS_ENDPOINT_URL_S3": store.endpoint, "AWS_ENDPOINT_URL": ""}
 
 
 def verify(node, store, source: str, *arguments: str, env: dict | None = None):

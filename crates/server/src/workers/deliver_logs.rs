@@ -19,7 +19,7 @@ use catalog::{StreamKey, TrailSettings};
 use delivery::layout::{Folder, Place};
 use delivery::log_file::{LogFile, OpenWindow, Stream, WindowFull};
 use delivery::spool::SpooledKind;
-use event::{Category, Header, Limits, Region};
+use event::{Category, Header, Region};
 use jiff::Timestamp;
 use journal::{Cursor, Entry, ReadError, Reader};
 
@@ -271,7 +271,7 @@ impl Cutter {
         if !self.table.has_trails(&head.tenant) {
             return;
         }
-        let header = match event::check(record, &Limits::default()) {
+        let header = match event::read_again(record) {
             Ok(header) => header,
             Err(reason) => return self.leave_out(entry.seq, &reason),
         };
