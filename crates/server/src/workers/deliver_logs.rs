@@ -33,6 +33,8 @@ const READ_BYTES_MAX: usize = 4 << 20;
 /// Files that are compressed while the next ones are being filled. Compressing costs more than all
 /// the rest together, and each file may hold `log_file_bytes_max` in memory.
 const MAKING_MAX: usize = 2;
+/// A closed file is waited for after this long: traffic that never pauses must not hold it back.
+const MAKING_TIME_MAX: Duration = Duration::from_millis(250);
 /// On Linux the priority is a thread's own, here that of the threads that compress.
 const COMPRESS_NICENESS: i32 = 5;
 
@@ -151,7 +153,7 @@ impl Worker for DeliverLogs {
     }
 }
 
-/// The thinking half, on a thread of its own since it reads files and compresses.
+/// The thinking half, on a thread of its own since it reads files and waits for the disk.
 struct Cutter {
     node: Arc<Node>,
     table: TrailTable,
@@ -189,6 +191,7 @@ struct Closed {
     file: Option<Making>,
     /// When its first event was read.
     since: Duration,
+    closed_at: Duration,
 }
 
 /// How far the making of a file is.
@@ -255,8 +258,8 @@ impl Cutter {
         }
         self.close_old();
         self.close_largest();
-        // By number and not by what happens to be done, so that a turn's calls of the disk do not
-        // depend on how fast a thread was.
+        // By number and by the clock, not by what happens to be done, so that a turn's calls of the
+        // disk do not depend on how fast a thread was.
         self.spool_closed(if entries.is_empty() { 0 } else { MAKING_MAX })?;
         self.move_cursor()?;
         Ok(more)
@@ -326,7 +329,7 @@ impl Cutter {
             {
                 return;
             }
-            close(&wanted.key, state, &mut self.closed, now);
+            close(&wanted.key, state, &mut self.closed, now, since);
         }
         state.open = Some(OpenFile {
             window: OpenWindow::open(now, bytes_max, wanted.record, wanted.event_time, wanted.seq),
@@ -357,14 +360,14 @@ impl Cutter {
         };
         for (key, state) in &mut self.streams {
             if state.open.as_ref().is_some_and(|open| elapsed.saturating_sub(open.since) >= flush) {
-                close(key, state, &mut self.closed, now);
+                close(key, state, &mut self.closed, now, elapsed);
             }
         }
     }
 
     /// Many streams at once must not fill the memory.
     fn close_largest(&mut self) {
-        let now = self.node.clock.now();
+        let (now, elapsed) = (self.node.clock.now(), self.node.clock.elapsed());
         loop {
             let size =
                 |state: &StreamState| state.open.as_ref().map_or(0, |open| open.window.plain_len());
@@ -376,18 +379,24 @@ impl Cutter {
             else {
                 return;
             };
-            close(key, state, &mut self.closed, now);
+            close(key, state, &mut self.closed, now, elapsed);
         }
     }
 
-    /// Spools the oldest closed files until only `stay_max` are left.
+    /// Spools the oldest closed files until only `stay_max` are left, all of them young.
     fn spool_closed(&mut self, stay_max: usize) -> Result<(), delivery::spool::SpoolFault> {
-        while self.closed.len() > stay_max {
+        let elapsed = self.node.clock.elapsed();
+        while self.closed.len() > stay_max
+            || self
+                .closed
+                .front()
+                .is_some_and(|oldest| elapsed.saturating_sub(oldest.closed_at) >= MAKING_TIME_MAX)
+        {
             start_making(&mut self.closed);
-            let Some(Closed { key, bucket, first_seq, file: Some(file), since }) =
+            let Some(Closed { key, bucket, first_seq, file: Some(file), since, closed_at }) =
                 self.closed.pop_front()
             else {
-                unreachable!("the queue is longer than `stay_max` and every file is in hand");
+                unreachable!("there is an oldest one, and every file is in hand");
             };
             let file = file.done();
             let spooled = self
@@ -399,7 +408,8 @@ impl Cutter {
                 Ok(spooled) => spooled,
                 Err(fault) => {
                     let file = Some(Making::Done(file));
-                    self.closed.push_front(Closed { key, bucket, first_seq, file, since });
+                    let back = Closed { key, bucket, first_seq, file, since, closed_at };
+                    self.closed.push_front(back);
                     return Err(fault);
                 }
             };
@@ -439,12 +449,21 @@ impl Cutter {
     }
 }
 
-fn close(key: &StreamKey, state: &mut StreamState, closed: &mut VecDeque<Closed>, now: Timestamp) {
+/// Closes the stream's open file, if there is one; `now` goes into its name, `elapsed` is the same
+/// moment by the clock that does not jump.
+fn close(
+    key: &StreamKey,
+    state: &mut StreamState,
+    closed: &mut VecDeque<Closed>,
+    now: Timestamp,
+    elapsed: Duration,
+) {
     let Some(OpenFile { window, stream, bucket, since }) = state.open.take() else { return };
     state.done = window.seqs().1;
     let first_seq = window.seqs().0;
     let file = Some(Making::No(Box::new((window, stream, now))));
-    closed.push_back(Closed { key: key.clone(), bucket, first_seq, file, since });
+    let key = key.clone();
+    closed.push_back(Closed { key, bucket, first_seq, file, since, closed_at: elapsed });
     start_making(closed);
 }
 
