@@ -66,16 +66,14 @@ impl MakeDigests {
             }
         }
         if started {
-            *chains = self
-                .node
-                .catalog
-                .chains()
-                .await?
-                .into_iter()
-                .filter(|c| c.key.trail_arn == trail.arn)
-                .collect();
+            *chains = self.chains_of(trail).await?;
         }
         Ok(())
+    }
+
+    async fn chains_of(&self, trail: &TrailVersion) -> Result<Vec<ChainRow>, Fault> {
+        let chains = self.node.catalog.chains().await?;
+        Ok(chains.into_iter().filter(|chain| chain.key.trail_arn == trail.arn).collect())
     }
 
     /// Makes what is due of one chain; the number of digests made.
@@ -243,14 +241,7 @@ impl MakeDigests {
                     self.node.catalog.start_chain(&key, floor_ms(now) - 1000).await?;
                 }
             }
-            own = self
-                .node
-                .catalog
-                .chains()
-                .await?
-                .into_iter()
-                .filter(|c| c.key.trail_arn == trail.arn)
-                .collect();
+            own = self.chains_of(trail).await?;
         }
         for chain in own.iter_mut().filter(|chain| chain.open) {
             made += self.bring_up_to_date(trail, chain, now, drained).await?;
