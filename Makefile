@@ -7,6 +7,8 @@ VENV ?= $(CURDIR)/.venv
 PYTHON := $(VENV)/bin/python
 DATA ?= ./cairn-data
 ARGS ?=
+TOOLS := $(HOME)/.cache/cairn/tools
+CAIRN_GARAGE ?= $(or $(shell command -v garage),$(TOOLS)/bin/garage)
 
 .PHONY: run test test-slow check bench codegen tools clean
 
@@ -22,9 +24,9 @@ test: check
 	CAIRN_BINARY=$(CARGO_TARGET_DIR)/debug/cairn PATH=$(VENV)/bin:$$PATH $(PYTHON) -m pytest tests/e2e -n 2 --dist loadfile -q -m "not slow"
 
 ## Crashes by the hundred and other long runs, in release mode: before an issue is called resolved
-test-slow: tools
+test-slow: tools $(CAIRN_GARAGE)
 	cargo build --locked --release -p cairn
-	CAIRN_BINARY=$(CARGO_TARGET_DIR)/release/cairn PATH=$(VENV)/bin:$$PATH $(PYTHON) -m pytest tests/e2e -q -m slow
+	CAIRN_BINARY=$(CARGO_TARGET_DIR)/release/cairn CAIRN_GARAGE=$(CAIRN_GARAGE) PATH=$(VENV)/bin:$$PATH $(PYTHON) -m pytest tests/e2e -q -m slow
 
 ## Format, lints, invariants, licences
 check: tools
@@ -51,6 +53,12 @@ $(VENV)/.installed: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	touch $@
+
+# A store of others. It has a build folder of its own, which goes when the program is there.
+$(TOOLS)/bin/garage:
+	@echo "building Garage, the store of the slow tests: about 15 minutes, once"
+	CARGO_TARGET_DIR=$(TOOLS)/garage-target cargo install garage@2.5.0 --locked --root $(TOOLS)
+	rm -rf $(TOOLS)/garage-target
 
 clean:
 	cargo clean

@@ -5,10 +5,11 @@ import os
 
 import pytest
 
-from conftest import make_event, ndjson, until
+from conftest import until
 from support.digests import all_log_keys, digest_keys, tally, until_attested, validate_logs
 from support.fault_proxy import FaultProxy
 from support.stores import KEY_ID, Moto, destination
+from support.trail import both_ends, post, start_trail
 
 BUCKET = "external-logs"
 QUICK = 'flush_interval = "300ms"\ndigest_interval = "1s"\n'
@@ -34,20 +35,6 @@ def bucket(moto, request):
     name = f"{BUCKET}-{abs(hash(request.node.name)) % 10**8}"
     moto.s3().create_bucket(Bucket=name)
     return name
-
-
-def start_trail(node, bucket, **more) -> str:
-    cloudtrail = node.client("cloudtrail")
-    arn = cloudtrail.create_trail(Name="audit", S3BucketName=bucket, EnableLogFileValidation=True, **more)["TrailARN"]
-    cloudtrail.start_logging(Name="audit")
-    return arn
-
-
-def post(node, count: int) -> set[str]:
-    events = [make_event() for _ in range(count)]
-    status, answer = node.post(ndjson(events))
-    assert (status, answer["accepted"]) == (200, count), answer
-    return {event["eventID"] for event in events}
 
 
 def all_there(s3, bucket, ids) -> bool:
@@ -86,8 +73,7 @@ def test_delivery_in_both_styles_with_the_configured_credentials(node_with, moto
     digest = s3.head_object(Bucket=bucket, Key=digest_keys(s3, bucket)[-1])
     assert digest["Metadata"]["signature-algorithm"] == "SHA256withRSA" and len(digest["Metadata"]["signature"]) == 512
     # The CLI asks Cairn about the trail and its keys, and the store for the files.
-    split = {"AWS_ENDPOINT_URL_CLOUDTRAIL": node.endpoint, "AWS_ENDPOINT_URL_S3": moto.endpoint, "AWS_ENDPOINT_URL": ""}
-    result = validate_logs(node, arn, env=split)
+    result = validate_logs(node, arn, env=both_ends(node, moto))
     assert result.is_good and result.log_files[1] >= len(files), result.text
 
 
@@ -157,8 +143,7 @@ def test_files_go_where_the_trail_points_after_an_update(node_with, moto, bucket
     until(lambda: all_there(s3, other, second))
     assert not any(tally(s3, bucket)[i] for i in second)
     until_attested(s3, other)
-    split = {"AWS_ENDPOINT_URL_CLOUDTRAIL": node.endpoint, "AWS_ENDPOINT_URL_S3": moto.endpoint, "AWS_ENDPOINT_URL": ""}
-    result = validate_logs(node, arn, env=split)
+    result = validate_logs(node, arn, env=both_ends(node, moto))
     # One chain over both buckets.
     assert result.is_good and result.log_files[1] >= len(all_log_keys(s3, bucket)), result.text
 

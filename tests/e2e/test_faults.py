@@ -18,6 +18,7 @@ from support.digests import digest_keys, read_digest, tally, until_attested, unt
 from support.fault_proxy import Fault, FaultProxy
 from support.load import Load, duplicates
 from support.stores import Moto, destination
+from support.trail import both_ends, post, start_trail, status
 from support.wire import quiet_port
 
 QUICK = 'flush_interval = "300ms"\ndigest_interval = "1s"\n'
@@ -44,24 +45,6 @@ def bucket(moto, request):
     return name
 
 
-def start_trail(node, bucket) -> str:
-    cloudtrail = node.client("cloudtrail")
-    arn = cloudtrail.create_trail(Name="audit", S3BucketName=bucket, EnableLogFileValidation=True)["TrailARN"]
-    cloudtrail.start_logging(Name="audit")
-    return arn
-
-
-def status(node) -> dict:
-    return node.client("cloudtrail").get_trail_status(Name="audit")
-
-
-def post(node, count: int = 10, **changes) -> set[str]:
-    events = [make_event(**changes) for _ in range(count)]
-    code, answer = node.post(ndjson(events))
-    assert (code, answer["accepted"]) == (200, count), answer
-    return {event["eventID"] for event in events}
-
-
 def until_delivered(s3, bucket, ids, wait: float = 60) -> None:
     """Each in exactly one log file, once."""
     seen: dict = {}
@@ -78,11 +61,6 @@ def until_delivered(s3, bucket, ids, wait: float = 60) -> None:
         counts = tally(s3, bucket, seen)
         missing = [i for i in ids if not counts[i]]
         raise AssertionError(f"{len(missing)} of {len(ids)} events are not there after {wait} s, such as {missing[:3]}") from None
-
-
-def split(node, moto) -> dict:
-    """The CLI asks Cairn about trails and keys, and the store for files."""
-    return {"AWS_ENDPOINT_URL_CLOUDTRAIL": node.endpoint, "AWS_ENDPOINT_URL_S3": moto.endpoint, "AWS_ENDPOINT_URL": ""}
 
 
 STORE_FAULTS = {
@@ -126,7 +104,7 @@ def test_a_failing_store_delays_and_nothing_else(node_with, moto, proxy, bucket,
         if request.is_log_file or request.is_digest:
             sent.setdefault(request.path, set()).add(request.sha256)
     assert all(len(hashes) == 1 for hashes in sent.values())
-    result = validate_logs(node, arn, env=split(node, moto))
+    result = validate_logs(node, arn, env=both_ends(node, moto))
     assert result.is_good, result.text
 
 
@@ -189,7 +167,7 @@ def test_a_fickle_store_gets_everything_once(node_with, moto, proxy, bucket):
     assert len(proxy.faults()) >= 3
     proxy.heal()
     until_attested(s3, bucket, wait=120)
-    result = validate_logs(node, arn, env=split(node, moto))
+    result = validate_logs(node, arn, env=both_ends(node, moto))
     assert result.is_good, result.text
 
 
@@ -233,7 +211,7 @@ def test_kills_while_the_store_loses_answers_deliver_everything_once(node_with, 
     s3 = moto.s3()
     until_delivered(s3, bucket, ids, wait=90)
     until_attested(s3, bucket)
-    assert validate_logs(node, arn, env=split(node, moto)).is_good
+    assert validate_logs(node, arn, env=both_ends(node, moto)).is_good
 
 
 @pytest.mark.parametrize("what", ["log file", "digest"])
@@ -274,7 +252,7 @@ def test_a_kill_at_each_step_of_a_put(tmp_path, moto, proxy, bucket, what, momen
         until_delivered(s3, bucket, ids)
         assert not duplicates(tally(s3, bucket))
         until_attested(s3, bucket)
-        result = validate_logs(node, arn, env=split(node, moto))
+        result = validate_logs(node, arn, env=both_ends(node, moto))
         assert result.is_good, result.text
         hashes = {r.sha256 for r in proxy.requests if r.path == killed[0]}
         assert len(hashes) == 1

@@ -56,8 +56,9 @@ fn tidy_tree(root: &Path) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// The folder above this crate: `cargo xtask` may be called from any folder of the workspace.
+/// The folder above this crate: `cargo xtask` may be called from any folder of the workspace. Asked
+/// at run time: in a build folder that checkouts share, the program may have been built in another.
 fn workspace_root() -> Result<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(here.parent().context("the xtask crate lies in the workspace")?.to_path_buf())
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").context("run me with `cargo xtask`")?;
+    Ok(Path::new(&here).parent().context("the xtask crate lies in the workspace")?.to_path_buf())
 }

@@ -8,6 +8,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Cairn, the open, self-hosted CloudTrail: it records who did what, when and from where, delivers
 /// signed log files to S3 buckets, and proves that nothing was altered.
 #[derive(Debug, Parser)]

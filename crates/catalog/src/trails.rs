@@ -100,14 +100,21 @@ fn state_of(row: &SqliteRow) -> Result<TrailState, CatalogError> {
 }
 
 impl Catalog {
-    /// Declares a trail with its tags. `TrailExists` when one that is not deleted has the same ARN.
-    pub async fn create_trail(
+    /// Declares a trail with its tags, if `admit` takes it beside the account's other trails, in one
+    /// transaction: two that are created at once cannot both take the last place. The outer error
+    /// is ours (`TrailExists` when one that is not deleted has the same ARN), the inner one is
+    /// `admit`'s, which stores nothing.
+    pub async fn create_trail<E>(
         &self,
         trail: &Trail,
         tags: &[Tag],
         from_seq: u64,
-    ) -> Result<(), CatalogError> {
+        admit: impl FnOnce(&[Trail]) -> Result<(), E>,
+    ) -> Result<Result<(), E>, CatalogError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        if let Err(refusal) = admit(&trails_of(&mut tx, &trail.account).await?) {
+            return Ok(Err(refusal));
+        }
         let taken = sqlx::query("SELECT 1 FROM trails WHERE arn = ?")
             .bind(&trail.arn)
             .fetch_optional(&mut *tx)
@@ -150,7 +157,7 @@ impl Catalog {
             .await?;
         insert_tags(&mut tx, &trail.arn, tags).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Reads the trail's state, lets `change` make the next one, and stores it, all in one
@@ -202,17 +209,7 @@ impl Catalog {
 
     /// All trails of an account that are not deleted, by name.
     pub async fn trails_of(&self, account: &str) -> Result<Vec<Trail>, CatalogError> {
-        let sql = const_format(NEWEST, " AND t.account = ? ORDER BY t.name, t.arn");
-        let rows =
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(account).fetch_all(&self.pool).await?;
-        let mut trails = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let trail = trail_of(row)?;
-            if !trail.state.deleted {
-                trails.push(trail);
-            }
-        }
-        Ok(trails)
+        trails_of(&mut *self.pool.acquire().await?, account).await
     }
 
     /// Every state of every trail, oldest first within a trail, deleted ones included: what a
@@ -340,6 +337,22 @@ impl Catalog {
 /// Both halves are constants of this file; nothing from outside enters the text.
 fn const_format(head: &'static str, tail: &'static str) -> String {
     format!("{head}{tail}")
+}
+
+async fn trails_of(
+    connection: &mut sqlx::SqliteConnection,
+    account: &str,
+) -> Result<Vec<Trail>, CatalogError> {
+    let sql = const_format(NEWEST, " AND t.account = ? ORDER BY t.name, t.arn");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(account).fetch_all(connection).await?;
+    let mut trails = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let trail = trail_of(row)?;
+        if !trail.state.deleted {
+            trails.push(trail);
+        }
+    }
+    Ok(trails)
 }
 
 async fn insert_state(

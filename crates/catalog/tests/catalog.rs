@@ -60,6 +60,16 @@ async fn delete(catalog: &Catalog, from_seq: u64) {
     let Ok(_) = changed.await.unwrap();
 }
 
+async fn create(
+    catalog: &Catalog,
+    trail: &Trail,
+    tags: &[Tag],
+    from_seq: u64,
+) -> Result<(), CatalogError> {
+    let Ok(()) = catalog.create_trail(trail, tags, from_seq, |_| Ok::<_, Infallible>(())).await?;
+    Ok(())
+}
+
 /// From which entry on each state holds, and its prefix.
 async fn versions(catalog: &Catalog) -> Vec<(u64, Option<String>)> {
     let versions = catalog.trail_versions().await.unwrap();
@@ -73,7 +83,7 @@ fn prefix(text: &str) -> Option<String> {
 #[tokio::test]
 async fn every_change_is_a_state_from_an_entry_on_and_never_goes_back() {
     let (_folder, catalog) = open().await;
-    catalog.create_trail(&trail("main"), &[], 5).await.unwrap();
+    create(&catalog, &trail("main"), &[], 5).await.unwrap();
     set_prefix(&catalog, 9, "a").await;
     // Nothing changes, so nothing is stored.
     set_prefix(&catalog, 11, "a").await;
@@ -88,7 +98,7 @@ async fn every_change_is_a_state_from_an_entry_on_and_never_goes_back() {
 #[tokio::test]
 async fn of_two_changes_at_once_both_stay() {
     let (_folder, catalog) = open().await;
-    catalog.create_trail(&trail("main"), &[], 1).await.unwrap();
+    create(&catalog, &trail("main"), &[], 1).await.unwrap();
     let catalog = Arc::new(catalog);
     let changes = (0..20_i64).map(|n| {
         let catalog = catalog.clone();
@@ -115,7 +125,7 @@ async fn of_two_changes_at_once_both_stay() {
 #[tokio::test]
 async fn a_refused_change_stores_nothing() {
     let (_folder, catalog) = open().await;
-    catalog.create_trail(&trail("main"), &[], 1).await.unwrap();
+    create(&catalog, &trail("main"), &[], 1).await.unwrap();
     let refused = catalog.change_trail(ARN, 2, 2_000, |_| Err("no")).await.unwrap();
     assert_eq!(refused, Err("no"));
     assert_eq!(versions(&catalog).await, vec![(1, None)]);
@@ -127,13 +137,13 @@ async fn a_refused_change_stores_nothing() {
 async fn a_name_is_taken_until_its_trail_is_deleted() {
     let (_folder, catalog) = open().await;
     let tag = Tag { key: "team".to_owned(), value: "a".to_owned() };
-    catalog.create_trail(&trail("main"), &[tag], 1).await.unwrap();
-    let again = catalog.create_trail(&trail("main"), &[], 2).await;
+    create(&catalog, &trail("main"), &[tag], 1).await.unwrap();
+    let again = create(&catalog, &trail("main"), &[], 2).await;
     assert!(matches!(again, Err(CatalogError::TrailExists(_))));
     delete(&catalog, 3).await;
     assert_eq!(catalog.trail(ARN).await.unwrap(), None);
     assert!(catalog.trails_of("111122223333").await.unwrap().is_empty());
-    catalog.create_trail(&trail("main"), &[], 4).await.unwrap();
+    create(&catalog, &trail("main"), &[], 4).await.unwrap();
     assert!(catalog.tags(ARN).await.unwrap().is_empty(), "tags of the namesake are gone");
     // Its states go on behind the namesake's, which entries below still need.
     let states: Vec<u64> = versions(&catalog).await.into_iter().map(|(from, _)| from).collect();
@@ -143,7 +153,7 @@ async fn a_name_is_taken_until_its_trail_is_deleted() {
 #[tokio::test]
 async fn states_are_forgotten_when_no_entry_needs_them() {
     let (_folder, catalog) = open().await;
-    catalog.create_trail(&trail("main"), &[], 5).await.unwrap();
+    create(&catalog, &trail("main"), &[], 5).await.unwrap();
     for (from_seq, name) in [(10, "a"), (20, "b"), (30, "c")] {
         set_prefix(&catalog, from_seq, name).await;
     }
@@ -157,13 +167,13 @@ async fn states_are_forgotten_when_no_entry_needs_them() {
 #[tokio::test]
 async fn only_a_deleted_trail_is_purged_and_its_ledger_and_chains_stay() {
     let (_folder, catalog) = open().await;
-    catalog.create_trail(&trail("main"), &[], 1).await.unwrap();
+    create(&catalog, &trail("main"), &[], 1).await.unwrap();
     catalog.log_file_delivered(&log_file(1, 1_000)).await.unwrap();
     catalog.start_chain(&chain_key(), 1_000).await.unwrap();
     catalog.purge_trail(ARN).await.unwrap();
     assert!(catalog.trail(ARN).await.unwrap().is_some(), "it lives");
     delete(&catalog, 2).await;
-    catalog.create_trail(&trail("main"), &[], 3).await.unwrap();
+    create(&catalog, &trail("main"), &[], 3).await.unwrap();
     catalog.purge_trail(ARN).await.unwrap();
     assert!(catalog.trail(ARN).await.unwrap().is_some(), "it was made again meanwhile");
     delete(&catalog, 4).await;
@@ -342,7 +352,7 @@ async fn digests_wait_until_they_are_delivered_or_given_up() {
 #[tokio::test]
 async fn what_was_stored_is_there_after_opening_again() {
     let (folder, catalog) = open().await;
-    catalog.create_trail(&trail("main"), &[], 1).await.unwrap();
+    create(&catalog, &trail("main"), &[], 1).await.unwrap();
     let key = DigestKey {
         region: "us-east-1".to_owned(),
         fingerprint: "ab".repeat(16),
@@ -376,4 +386,19 @@ async fn tags_keep_their_order_and_their_limit() {
     let other_value = ("b".to_owned(), Some("other".to_owned()));
     catalog.remove_tags(ARN, &[("a".to_owned(), None), other_value]).await.unwrap();
     assert_eq!(catalog.tags(ARN).await.unwrap(), vec![tag("b", "3"), tag("c", "4")]);
+}
+
+#[tokio::test]
+async fn of_trails_that_are_made_at_once_no_more_than_admitted_come_to_be() {
+    let (_folder, catalog) = open().await;
+    let trails: Vec<Trail> = (0..8)
+        .map(|n| Trail { arn: format!("{ARN}{n}"), name: format!("main{n}"), ..trail("x") })
+        .collect();
+    let admit = |others: &[Trail]| if others.len() < 3 { Ok(()) } else { Err("full") };
+    let made = trails.iter().map(|trail| catalog.create_trail(trail, &[], 1, admit));
+    let made = futures::future::join_all(made).await;
+    let admitted = made.iter().filter(|made| matches!(made, Ok(Ok(())))).count();
+    let refused = made.iter().filter(|made| matches!(made, Ok(Err("full")))).count();
+    assert_eq!((admitted, refused), (3, 5), "{made:?}");
+    assert_eq!(catalog.trails_of("111122223333").await.unwrap().len(), 3);
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::header::{Field, Fields, Header, Span};
 use crate::redact::may_show_private_key;
 use crate::refusal::Refusal;
-use crate::scan::{Scan, Scanned, Watch};
+use crate::scan::{DEPTH_HARD_MAX, Scan, Scanned, Watch};
 
 /// What is taken at all. The defaults are CloudTrail's event size and the design's guard against
 /// JSON bombs; times are unbounded unless the caller, who has a clock, says otherwise.
@@ -46,6 +46,16 @@ pub fn check<'a>(raw: &'a [u8], limits: &Limits) -> Result<Header<'a>, Refusal> 
     let mut scan = Scan::new(text, limits.depth_max, limits.keys_per_object_max);
     scan.look_for_pem = may_show_private_key(raw);
     check_whole(&mut scan, limits)
+}
+
+/// The header of a record that [`check`] has taken before, whatever the limits were then: less work,
+/// since keys are not compared and secrets not looked for again (`may_hold_secrets` is false).
+/// Broken JSON is still an error, since bits rot.
+pub fn read_again(raw: &[u8]) -> Result<Header<'_>, Refusal> {
+    let limits = Limits { record_bytes_max: usize::MAX, ..Limits::default() };
+    let mut scan = Scan::new(utf8(raw)?, DEPTH_HARD_MAX, usize::MAX);
+    scan.checked_before = true;
+    check_whole(&mut scan, &limits)
 }
 
 pub(crate) fn utf8(raw: &[u8]) -> Result<&str, Refusal> {
@@ -109,7 +119,9 @@ fn top_level(scan: &mut Scan<'_>, start: usize, fields: &mut Fields) -> Scanned<
         let field = field_named(&scan.text()[key_start..key_end], escaped);
         at = scan.colon(key_end + 1)?;
         let watch = match field {
-            Some(Field::RequestParameters | Field::ResponseElements) => Watch::Keys,
+            Some(Field::RequestParameters | Field::ResponseElements) if !scan.checked_before => {
+                Watch::Keys
+            }
             _ => Watch::Off,
         };
         let value_start = at;
@@ -129,6 +141,7 @@ fn top_level(scan: &mut Scan<'_>, start: usize, fields: &mut Fields) -> Scanned<
                 }
                 fields.set(field, Span { start: value_start, end: at, escaped: value_escaped });
             }
+            None if scan.checked_before => {}
             None => scan.note_key(&mut keys, key_start, key_end, escaped),
         }
         at = scan.skip_space(at);

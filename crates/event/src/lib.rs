@@ -44,7 +44,7 @@ mod time;
 
 pub use account::{AccountId, NotAnAccountId};
 pub use category::Category;
-pub use check::{Limits, check};
+pub use check::{Limits, check, read_again};
 pub use compact::compact;
 pub use header::{Header, Resource, Resources};
 pub use redact::{HIDDEN, redact};

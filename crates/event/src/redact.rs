@@ -1,6 +1,9 @@
 //! Hiding secrets before anything is stored.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::scan::{Scan, Watch};
 
@@ -141,7 +144,10 @@ const PEM_LABEL_END: &str = "PRIVATE KEY-----";
 
 /// One fast search, so that records without a PEM key cost next to nothing.
 pub(crate) fn may_show_private_key(raw: &[u8]) -> bool {
-    memchr::memmem::find(raw, PEM_LABEL_END.as_bytes()).is_some()
+    // Made once: making it costs as much as searching a record.
+    static LABEL_END: LazyLock<Finder<'static>> =
+        LazyLock::new(|| Finder::new(PEM_LABEL_END.as_bytes()));
+    LABEL_END.find(raw).is_some()
 }
 
 /// Whether a string value holds the head of a PEM private key: `-----BEGIN … PRIVATE KEY-----`.

@@ -24,7 +24,7 @@ use crate::text::unescape;
 pub(crate) type Scanned<T> = Result<T, Box<Refusal>>;
 
 /// Recursion stops here whatever the caller's limit is.
-const DEPTH_HARD_MAX: usize = 512;
+pub(crate) const DEPTH_HARD_MAX: usize = 512;
 /// Up to so many keys an object's marks are compared one by one, then a set takes over.
 const MARKS_COMPARED_MAX: usize = 32;
 /// Longest number, in characters. Numbers are kept as text, so only absurd ones are refused.
@@ -51,6 +51,8 @@ pub(crate) struct Scan<'a> {
     marks: Vec<KeyMark>,
     /// A PEM private key may be among the values: look at each.
     pub look_for_pem: bool,
+    /// The record has been checked before: keys are not compared again.
+    pub checked_before: bool,
     /// The first reason not to take this record although its grammar is fine.
     pub refused: Option<Refusal>,
     /// Where the insides of the string values lie that must not be stored.
@@ -73,6 +75,7 @@ impl<'a> Scan<'a> {
             keys_max,
             marks: Vec::new(),
             look_for_pem: false,
+            checked_before: false,
             refused: None,
             secrets: Vec::new(),
         }
@@ -287,7 +290,9 @@ impl<'a> Scan<'a> {
         }
         loop {
             let (start, end, escaped) = self.key(at)?;
-            self.note_key(&mut keys, start, end, escaped);
+            if !self.checked_before {
+                self.note_key(&mut keys, start, end, escaped);
+            }
             at = self.colon(end + 1)?;
             let below = match watch {
                 Watch::Off => Watch::Off,

@@ -27,6 +27,7 @@ pub struct Metrics {
     delivery_failures: Family<CodeLabel, Counter>,
     delivery_seconds: Histogram,
     digests_delivered: Counter,
+    digests_ahead_seconds: Gauge<i64, AtomicI64>,
     entries_unreadable: Counter,
     journal_next_seq: Gauge<i64, AtomicI64>,
     journal_bytes: Gauge<i64, AtomicI64>,
@@ -149,6 +150,11 @@ impl Metrics {
                 "Sequence number of the next entry",
             ),
             journal_bytes: gauge(&mut registry, "journal_bytes", "Bytes of the journal on disk"),
+            digests_ahead_seconds: gauge(
+                &mut registry,
+                "digests_ahead_seconds",
+                "How far the newest digest ends in the future; above 0 nothing is attested until then",
+            ),
             journal_accepting: gauge(
                 &mut registry,
                 "journal_accepting",
@@ -209,6 +215,10 @@ impl Metrics {
 
     pub fn entry_unreadable(&self) {
         self.entries_unreadable.inc();
+    }
+
+    pub fn digests_ahead(&self, seconds: i64) {
+        self.digests_ahead_seconds.set(seconds);
     }
 
     /// Reads what is a state rather than an event.

@@ -34,6 +34,10 @@ pub enum ServeError {
     Open(#[from] OpenError),
     #[error("the journal no longer knows what is on disk and has stopped; start again to recover")]
     Poisoned,
+    #[error(
+        "a background worker failed by a mistake in Cairn and has stopped; start again to recover, and please report the log"
+    )]
+    WorkerDied,
 }
 
 /// Takes the port. With port 0 the system chooses one, which the listener then knows.
@@ -51,13 +55,15 @@ pub async fn serve(
     credentials::write_node_file(&node.settings, node.disk.as_ref()).map_err(OpenError::from)?;
     let tasks = TaskTracker::new();
     let stop_workers = CancellationToken::new();
-    workers::start(&node, &stop_workers, &tasks)?;
+    let worker_died = CancellationToken::new();
+    workers::start(&node, &stop_workers, &worker_died, &tasks)?;
 
     let connections = TaskTracker::new();
     let mut watch_journal = tokio::time::interval(Duration::from_millis(200));
     let outcome = loop {
         tokio::select! {
             () = stop.cancelled() => break Ok(()),
+            () = worker_died.cancelled() => break Err(ServeError::WorkerDied),
             _ = watch_journal.tick() => {
                 if node.is_poisoned() {
                     break Err(ServeError::Poisoned);

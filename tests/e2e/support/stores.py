@@ -50,13 +50,13 @@ class Moto:
         self.process.wait()
 
 
-def destination(endpoint: str, virtual_host_style: bool = False) -> str:
+def destination(endpoint: str, virtual_host_style: bool = False, region: str = "us-east-1", secret: str = SECRET) -> str:
     """The configuration that delivers there."""
     return f"""
 [destination]
 endpoint = "{endpoint}"
-region = "us-east-1"
+region = "{region}"
 access_key_id = "{KEY_ID}"
-secret_access_key = "{SECRET}"
+secret_access_key = "{secret}"
 virtual_host_style = {str(virtual_host_style).lower()}
 """

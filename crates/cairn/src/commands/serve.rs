@@ -21,6 +21,8 @@ use crate::config::Config;
 /// The process ends with this when the journal could not be trusted any more (EX_IOERR): a
 /// supervisor that starts it again gets a recovered server.
 const EXIT_IO_ERROR: u8 = 74;
+/// EX_SOFTWARE of sysexits.h: a mistake of ours, after which starting again is the remedy as well.
+const EXIT_SOFTWARE_ERROR: u8 = 70;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -103,6 +105,10 @@ pub fn run(arguments: Serve) -> Result<ExitCode> {
             Err(error @ ServeError::Poisoned) => {
                 tracing::error!("{error}");
                 Ok(ExitCode::from(EXIT_IO_ERROR))
+            }
+            Err(error @ ServeError::WorkerDied) => {
+                tracing::error!("{error}");
+                Ok(ExitCode::from(EXIT_SOFTWARE_ERROR))
             }
             Err(error) => Err(error.into()),
         }

@@ -17,7 +17,7 @@ fn settings(endpoint: &str, addressing: Addressing) -> StoreSettings {
         access_key_id: "AKIDEXAMPLE".to_owned(),
         secret_access_key: "not-to-be-shown".to_owned(),
         session_token: None,
-        direct: true,
+        direct: false,
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_millis(300),
     }

@@ -60,8 +60,12 @@ pub(super) async fn check_file(
     let key = file.s3_object;
     let finding = |problem, detail: String| Some(Finding::error(problem, &key, detail));
     if bucket.is_some_and(|bucket| bucket != file.s3_bucket) {
-        let detail = format!("{digest_name} lists it in bucket {}", file.s3_bucket);
-        return (finding(Problem::LogFileElsewhere, detail), 0);
+        // The trail was given another bucket. What is signed says so, so nothing is wrong here.
+        let detail = format!(
+            "{digest_name} lists it in bucket {}, which was not read: verify that one as well",
+            file.s3_bucket
+        );
+        return (Some(Finding::note(Problem::LogFileElsewhere, &key, detail)), 0);
     }
     if file.hash_algorithm != HASH_ALGORITHM {
         let detail = format!("{digest_name} gives its hash in an unknown algorithm");

@@ -249,6 +249,21 @@ async fn a_log_file_that_no_digest_lists_is_named() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_signed_to_lie_in_another_bucket_is_noted_as_not_read() {
+    let mut world = World::new();
+    let mut file = world.add_log_file(hour(18), 900);
+    world.objects.remove(&file.s3_object);
+    file.s3_bucket = "logs-before".to_owned();
+    let last = world.digests.last().expect("there are some").signed.clone();
+    let digest = Digest::build(&chain_of(), &Chain::After(last), hour(18), vec![file], &KEY);
+    world.add_digest(digest.expect("a digest"));
+    let report = world.verify().await;
+    assert!(report.is_valid(), "{:#?}", report.findings);
+    let noted: Vec<Problem> = report.findings.iter().map(|finding| finding.problem).collect();
+    assert!(noted.contains(&Problem::LogFileElsewhere), "{noted:?}");
+}
+
+#[tokio::test]
 async fn a_log_file_at_the_very_end_may_be_listed_by_the_next_digest() {
     let mut world = World::new();
     let late = hour(17).saturating_sub(SignedDuration::from_mins(3)).expect("in range");

@@ -247,3 +247,25 @@ fn leftovers_of_unfinished_creations_are_removed() {
     assert!(leftovers.iter().all(|leftover| !folder.path().join(leftover).exists()));
     assert!(folder.path().join("note.txt").exists());
 }
+
+#[test]
+fn a_segment_that_is_given_back_in_steps_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    // Larger than two steps of trimming.
+    let options = Options { segment_bytes_max: 5 << 20, ..SMALL };
+    let (journal, _) = Journal::open(folder.path(), options, real()).unwrap();
+    for _ in 0..2 {
+        let mut batch = Batch::default();
+        (0..4000).for_each(|_| batch.push(&[&[7; 1000]]));
+        journal.append_blocking(batch).unwrap();
+    }
+    let mut cursor = journal.cursor("consumer").unwrap();
+    cursor.advance(8001).unwrap();
+    assert_eq!(journal.trim().unwrap().segments, 1);
+    let names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains(".journal"))
+        .collect();
+    assert_eq!(names, ["00000000000000004001.journal"]);
+}

@@ -9,7 +9,9 @@
 //! of a stream follow each other without gap or overlap, wherever the crash was.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +19,7 @@ use catalog::{StreamKey, TrailSettings};
 use delivery::layout::{Folder, Place};
 use delivery::log_file::{LogFile, OpenWindow, Stream, WindowFull};
 use delivery::spool::SpooledKind;
-use event::{Category, Header, Limits, Region};
+use event::{Category, Header, Region};
 use jiff::Timestamp;
 use journal::{Cursor, Entry, ReadError, Reader};
 
@@ -28,6 +30,13 @@ use crate::workers::{More, Turn, Worker};
 
 const CURSOR: &str = "delivery";
 const READ_BYTES_MAX: usize = 4 << 20;
+/// Files that are compressed while the next ones are being filled. Compressing costs more than all
+/// the rest together, and each file may hold `log_file_bytes_max` in memory.
+const MAKING_MAX: usize = 2;
+/// A closed file is waited for after this long: traffic that never pauses must not hold it back.
+const MAKING_TIME_MAX: Duration = Duration::from_millis(250);
+/// On Linux the priority is a thread's own, here that of the threads that compress.
+const COMPRESS_NICENESS: i32 = 5;
 
 pub struct DeliverLogs {
     node: Arc<Node>,
@@ -96,11 +105,19 @@ impl DeliverLogs {
         work: impl FnOnce(&mut Cutter) -> T + Send + 'static,
     ) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
         let mut cutter = self.cutter.take().ok_or("an earlier turn was cut off")?;
-        let (cutter, done) = tokio::task::spawn_blocking(move || {
+        let turned = tokio::task::spawn_blocking(move || {
             let done = work(&mut cutter);
             (cutter, done)
         })
-        .await?;
+        .await;
+        let (cutter, done) = match turned {
+            Ok(turned) => turned,
+            // What it held is gone: this worker must not go on, which ends the process.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(cancelled) => return Err(cancelled.into()),
+            },
+        };
         self.cutter = Some(cutter);
         Ok(done)
     }
@@ -136,7 +153,7 @@ impl Worker for DeliverLogs {
     }
 }
 
-/// The thinking half, on a thread of its own since it reads files and compresses.
+/// The thinking half, on a thread of its own since it reads files and waits for the disk.
 struct Cutter {
     node: Arc<Node>,
     table: TrailTable,
@@ -146,7 +163,7 @@ struct Cutter {
     /// None after a move that failed: what its file holds is unknown, so it is taken again.
     cursor: Option<Cursor>,
     streams: HashMap<StreamKey, StreamState>,
-    /// Closed but not yet spooled: stays here while the disk refuses.
+    /// Closed but not yet spooled: being compressed, or kept here while the disk refuses.
     closed: VecDeque<Closed>,
     moved_at: Duration,
 }
@@ -169,9 +186,48 @@ struct OpenFile {
 struct Closed {
     key: StreamKey,
     bucket: String,
-    file: LogFile,
+    first_seq: u64,
+    /// None only while it changes hands.
+    file: Option<Making>,
     /// When its first event was read.
     since: Duration,
+    closed_at: Duration,
+}
+
+/// How far the making of a file is.
+enum Making {
+    /// Waits for a thread.
+    No(Box<(OpenWindow, Stream, Timestamp)>),
+    /// Is being compressed on a thread of its own.
+    Yes(JoinHandle<LogFile>),
+    Done(Box<LogFile>),
+}
+
+impl Making {
+    /// Gives the file its thread, once.
+    fn start(self) -> Making {
+        match self {
+            Making::No(parts) => Making::Yes(std::thread::spawn(move || {
+                // Who waits for an answer goes first; a log file has time. A system that does not
+                // allow it makes answers slower, nothing else.
+                let _ = rustix::process::setpriority_process(None, COMPRESS_NICENESS);
+                let (window, stream, now) = *parts;
+                window.close(&stream, now)
+            })),
+            started => started,
+        }
+    }
+
+    /// Waits for the file.
+    fn done(self) -> Box<LogFile> {
+        match self.start() {
+            Making::Yes(thread) => {
+                Box::new(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            }
+            Making::Done(file) => file,
+            Making::No(_) => unreachable!("it has been started"),
+        }
+    }
 }
 
 /// An entry that a trail wants.
@@ -194,7 +250,7 @@ impl Cutter {
     }
 
     fn turn(&mut self) -> Turn {
-        self.spool_closed()?;
+        self.spool_closed(MAKING_MAX)?;
         let entries = std::mem::take(&mut self.entries);
         let more = if entries.is_empty() { More::No } else { More::Yes };
         for entry in &entries {
@@ -202,7 +258,9 @@ impl Cutter {
         }
         self.close_old();
         self.close_largest();
-        self.spool_closed()?;
+        // By number and by the clock, not by what happens to be done, so that a turn's calls of the
+        // disk do not depend on how fast a thread was.
+        self.spool_closed(if entries.is_empty() { 0 } else { MAKING_MAX })?;
         self.move_cursor()?;
         Ok(more)
     }
@@ -216,7 +274,7 @@ impl Cutter {
         if !self.table.has_trails(&head.tenant) {
             return;
         }
-        let header = match event::check(record, &Limits::default()) {
+        let header = match event::read_again(record) {
             Ok(header) => header,
             Err(reason) => return self.leave_out(entry.seq, &reason),
         };
@@ -271,7 +329,7 @@ impl Cutter {
             {
                 return;
             }
-            close(&wanted.key, state, &mut self.closed, now);
+            close(&wanted.key, state, &mut self.closed, now, since);
         }
         state.open = Some(OpenFile {
             window: OpenWindow::open(now, bytes_max, wanted.record, wanted.event_time, wanted.seq),
@@ -302,14 +360,14 @@ impl Cutter {
         };
         for (key, state) in &mut self.streams {
             if state.open.as_ref().is_some_and(|open| elapsed.saturating_sub(open.since) >= flush) {
-                close(key, state, &mut self.closed, now);
+                close(key, state, &mut self.closed, now, elapsed);
             }
         }
     }
 
     /// Many streams at once must not fill the memory.
     fn close_largest(&mut self) {
-        let now = self.node.clock.now();
+        let (now, elapsed) = (self.node.clock.now(), self.node.clock.elapsed());
         loop {
             let size =
                 |state: &StreamState| state.open.as_ref().map_or(0, |open| open.window.plain_len());
@@ -321,31 +379,55 @@ impl Cutter {
             else {
                 return;
             };
-            close(key, state, &mut self.closed, now);
+            close(key, state, &mut self.closed, now, elapsed);
         }
     }
 
-    fn spool_closed(&mut self) -> Result<(), delivery::spool::SpoolFault> {
-        while let Some(Closed { key, bucket, file, since }) = self.closed.front() {
-            let id = self.node.spool.put_log_file(&key.trail_arn, bucket, file)?;
-            let header = self.node.spool.header(&id)?;
+    /// Spools the oldest closed files until only `stay_max` are left, all of them young.
+    fn spool_closed(&mut self, stay_max: usize) -> Result<(), delivery::spool::SpoolFault> {
+        let elapsed = self.node.clock.elapsed();
+        while self.closed.len() > stay_max
+            || self
+                .closed
+                .front()
+                .is_some_and(|oldest| elapsed.saturating_sub(oldest.closed_at) >= MAKING_TIME_MAX)
+        {
+            start_making(&mut self.closed);
+            let Some(Closed { key, bucket, first_seq, file: Some(file), since, closed_at }) =
+                self.closed.pop_front()
+            else {
+                unreachable!("there is an oldest one, and every file is in hand");
+            };
+            let file = file.done();
+            let spooled = self
+                .node
+                .spool
+                .put_log_file(&key.trail_arn, &bucket, &file)
+                .and_then(|id| Ok((self.node.spool.header(&id)?, id)));
+            let (header, id) = match spooled {
+                Ok(spooled) => spooled,
+                Err(fault) => {
+                    let file = Some(Making::Done(file));
+                    let back = Closed { key, bucket, first_seq, file, since, closed_at };
+                    self.closed.push_front(back);
+                    return Err(fault);
+                }
+            };
             // Another file of this stream may be open already, or wait behind this one.
-            let last = self.streams.get(key).is_none_or(|state| state.open.is_none())
-                && self.closed.iter().filter(|other| other.key == *key).count() == 1;
-            self.node.handover.spooled(last.then_some(key), id, header, *since);
-            self.closed.pop_front();
+            let last = self.streams.get(&key).is_none_or(|state| state.open.is_none())
+                && self.closed.iter().all(|other| other.key != key);
+            self.node.handover.spooled(last.then_some(&key), id, header, since);
         }
         Ok(())
     }
 
     fn move_cursor(&mut self) -> Result<(), journal::CursorError> {
         let read = self.reader.position();
-        let open = self
-            .streams
-            .values()
-            .filter_map(|state| state.open.as_ref().map(|open| open.window.seqs().0))
-            .min();
-        let position = open.unwrap_or(read);
+        let open = self.streams.values().filter_map(|state| state.open.as_ref());
+        let not_spooled = open
+            .map(|open| open.window.seqs().0)
+            .chain(self.closed.iter().map(|closed| closed.first_seq));
+        let position = not_spooled.min().unwrap_or(read);
         self.node.handover.moved(read, position);
         // Losing a move costs reading again, so one sync a second is plenty.
         let elapsed = self.node.clock.elapsed();
@@ -367,11 +449,29 @@ impl Cutter {
     }
 }
 
-fn close(key: &StreamKey, state: &mut StreamState, closed: &mut VecDeque<Closed>, now: Timestamp) {
+/// Closes the stream's open file, if there is one; `now` goes into its name, `elapsed` is the same
+/// moment by the clock that does not jump.
+fn close(
+    key: &StreamKey,
+    state: &mut StreamState,
+    closed: &mut VecDeque<Closed>,
+    now: Timestamp,
+    elapsed: Duration,
+) {
     let Some(OpenFile { window, stream, bucket, since }) = state.open.take() else { return };
     state.done = window.seqs().1;
-    let file = window.close(&stream, now);
-    closed.push_back(Closed { key: key.clone(), bucket, file, since });
+    let first_seq = window.seqs().0;
+    let file = Some(Making::No(Box::new((window, stream, now))));
+    let key = key.clone();
+    closed.push_back(Closed { key, bucket, first_seq, file, since, closed_at: elapsed });
+    start_making(closed);
+}
+
+/// Lets the oldest files be compressed.
+fn start_making(closed: &mut VecDeque<Closed>) {
+    for closed in closed.iter_mut().take(MAKING_MAX) {
+        closed.file = closed.file.take().map(Making::start);
+    }
 }
 
 /// Where CloudTrail puts events of a category; None for those that no trail delivers.

@@ -6,7 +6,8 @@
 //!   stop or delete   ─▶ final digest, once everything selected has been handed over
 //! ```
 //! Windows follow each other by the chain, not by the clock: when the clock jumps forward, the
-//! missing windows are made one by one; when it jumps back, nothing is due until it has caught up.
+//! missing windows are made one by one; when it jumps back, nothing is due until it has caught up,
+//! which the log and a metric say.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,18 +23,22 @@ use crate::workers::{More, Turn, Worker};
 
 /// Digests made in one turn; after a long rest there are many to catch up with.
 const DIGESTS_PER_TURN_MAX: usize = 50;
+/// How far a well-kept clock may be set back without an alarm.
+const CLOCK_BEHIND_MS_MAX: i64 = 60_000;
 
 pub struct MakeDigests {
     node: Arc<Node>,
     /// Of trails that do not log: until when late events were taken, and the first entry after those.
     past_late: HashMap<String, (i64, u64)>,
+    /// The clock has been found behind the chains, and the log says so.
+    behind: bool,
 }
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 impl MakeDigests {
     pub fn new(node: Arc<Node>) -> MakeDigests {
-        MakeDigests { node, past_late: HashMap::new() }
+        MakeDigests { node, past_late: HashMap::new(), behind: false }
     }
 
     /// Chains that should be open and are not: at home from the start of logging, elsewhere from
@@ -61,16 +66,14 @@ impl MakeDigests {
             }
         }
         if started {
-            *chains = self
-                .node
-                .catalog
-                .chains()
-                .await?
-                .into_iter()
-                .filter(|c| c.key.trail_arn == trail.arn)
-                .collect();
+            *chains = self.chains_of(trail).await?;
         }
         Ok(())
+    }
+
+    async fn chains_of(&self, trail: &TrailVersion) -> Result<Vec<ChainRow>, Fault> {
+        let chains = self.node.catalog.chains().await?;
+        Ok(chains.into_iter().filter(|chain| chain.key.trail_arn == trail.arn).collect())
     }
 
     /// Makes what is due of one chain; the number of digests made.
@@ -200,6 +203,7 @@ impl Worker for MakeDigests {
         }
         self.past_late.retain(|arn, _| newest.contains_key(arn));
         let chains = self.node.catalog.chains().await?;
+        self.note_clock_behind(&chains, now);
         let mut made = 0;
         let mut failed = None;
         for trail in newest.values() {
@@ -237,14 +241,7 @@ impl MakeDigests {
                     self.node.catalog.start_chain(&key, floor_ms(now) - 1000).await?;
                 }
             }
-            own = self
-                .node
-                .catalog
-                .chains()
-                .await?
-                .into_iter()
-                .filter(|c| c.key.trail_arn == trail.arn)
-                .collect();
+            own = self.chains_of(trail).await?;
         }
         for chain in own.iter_mut().filter(|chain| chain.open) {
             made += self.bring_up_to_date(trail, chain, now, drained).await?;
@@ -259,6 +256,23 @@ impl MakeDigests {
             self.node.trails_changed();
         }
         Ok(made)
+    }
+
+    /// Digests that end in the future were made while the clock was wrong. Nothing is attested
+    /// until it has passed them, and nobody would notice from the bucket alone.
+    fn note_clock_behind(&mut self, chains: &[ChainRow], now: Timestamp) {
+        let ends_ms = chains.iter().filter(|chain| chain.open).map(|chain| chain.end_ms).max();
+        let ahead_ms = ends_ms.map_or(0, |end_ms| (end_ms - now.as_millisecond()).max(0));
+        self.node.metrics.digests_ahead(ahead_ms / 1000);
+        let behind = ahead_ms > CLOCK_BEHIND_MS_MAX;
+        if behind && !self.behind {
+            tracing::error!(
+                seconds = ahead_ms / 1000,
+                "the clock is behind the newest digest: it was wrong then or is now. Log files go on, \
+                 digests wait until it has caught up"
+            );
+        }
+        self.behind = behind;
     }
 
     /// A trail that does not log: has everything from before its stop been handed over, late

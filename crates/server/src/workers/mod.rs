@@ -7,11 +7,13 @@ mod put_digests;
 mod put_log_files;
 mod trim_journal;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use delivery::destination::within_horizon;
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -74,16 +76,36 @@ fn is_hopeless(made_at: Timestamp, now: Timestamp, failing: Duration) -> bool {
     failing >= FAILING_MIN && !within_horizon(made_at, now)
 }
 
-/// Starts every worker; each stops at the end of a turn when `stop` is cancelled.
+/// Starts every worker; each stops at the end of a turn when `stop` is cancelled. `died` is
+/// cancelled when one panics: what it was doing is unknown, so the process must end and recover.
 pub fn start(
     node: &Arc<Node>,
     stop: &CancellationToken,
+    died: &CancellationToken,
     tasks: &TaskTracker,
 ) -> Result<(), crate::node::OpenError> {
     for (name, rest, worker) in table(node)? {
-        tasks.spawn(turn_after_turn(name, rest, worker, stop.clone()));
+        spawn(name, rest, worker, stop, died, tasks);
     }
     Ok(())
+}
+
+fn spawn(
+    name: &'static str,
+    rest: Duration,
+    worker: Box<dyn Worker>,
+    stop: &CancellationToken,
+    died: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    let turning = AssertUnwindSafe(turn_after_turn(name, rest, worker, stop.clone()));
+    let died = died.clone();
+    tasks.spawn(async move {
+        if turning.catch_unwind().await.is_err() {
+            tracing::error!(worker = name, "a worker panicked");
+            died.cancel();
+        }
+    });
 }
 
 async fn turn_after_turn(
@@ -116,5 +138,29 @@ async fn turn_after_turn(
             error = error.as_ref() as &dyn std::error::Error,
             "last turn failed"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Panics;
+
+    #[async_trait]
+    impl Worker for Panics {
+        async fn tick(&mut self) -> Turn {
+            panic!("a mistake of ours")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_panics_is_reported() {
+        let (stop, died) = (CancellationToken::new(), CancellationToken::new());
+        let tasks = TaskTracker::new();
+        spawn("panics", Duration::ZERO, Box::new(Panics), &stop, &died, &tasks);
+        tasks.close();
+        tasks.wait().await;
+        assert!(died.is_cancelled());
     }
 }

@@ -128,8 +128,8 @@ async fn more_trails_than_a_page_come_in_pages() {
 }
 
 fn scenarios() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
+    let folder = Path::new("../../scenarios");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
         .expect("the folder of conversations")
         .map(|entry| entry.expect("an entry of the folder").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))

@@ -42,10 +42,15 @@ pub async fn create_trail(
         trail.arn == arn
             || (trail.name == name.as_str() && trail.state.settings.is_multi_region_trail)
     };
-    if trails.iter().any(is_taken) {
-        return Err(exists(cx, name.as_str()));
-    }
-    check_places(cx, &trails, cx.region.as_str(), settings.is_multi_region_trail)?;
+    let is_multi_region = settings.is_multi_region_trail;
+    let has_place = |others: &[Trail]| {
+        if others.iter().any(is_taken) {
+            return Err(exists(cx, name.as_str()));
+        }
+        check_places(cx, others, cx.region.as_str(), is_multi_region)
+    };
+    // Once now, so that a full account leaves no markers in a bucket, and once more at the end.
+    has_place(&trails)?;
     check_destination(cx, &arn, &settings).await?;
 
     let trail = Trail {
@@ -62,8 +67,8 @@ pub async fn create_trail(
             deleted: false,
         },
     };
-    match cx.node.catalog.create_trail(&trail, &tags, cx.next_seq()).await {
-        Ok(()) => {}
+    match cx.node.catalog.create_trail(&trail, &tags, cx.next_seq(), has_place).await {
+        Ok(admitted) => admitted?,
         Err(CatalogError::TrailExists(_)) => return Err(exists(cx, name.as_str())),
         Err(other) => return Err(internal(other)),
     }

@@ -49,6 +49,23 @@ async fn check_jump(seconds: i64, there: usize, back: Option<usize>) {
     check(&world, Lenient::default(), &context).await;
 }
 
+#[tokio::test]
+async fn digests_that_end_in_the_future_are_shown_by_a_metric() {
+    let mut world = World::logging(Plan::default()).await;
+    world.settle().await;
+    let shown = |world: &World| {
+        let metrics = world.node().metrics.encoded();
+        let line = metrics.lines().find(|line| line.starts_with("cairn_digests_ahead_seconds "));
+        line.and_then(|line| line.split(' ').nth(1)?.parse::<i64>().ok())
+    };
+    assert_eq!(shown(&world), Some(0));
+    world.clock.jump(5 * HOUR);
+    world.settle().await;
+    world.clock.jump(-5 * HOUR);
+    world.turn("make_digests").await;
+    assert!(shown(&world).is_some_and(|seconds| seconds > 3 * HOUR), "{:?}", shown(&world));
+}
+
 async fn check_jumps(seconds: i64) {
     for there in 0..STEPS {
         check_jump(seconds, there, None).await;

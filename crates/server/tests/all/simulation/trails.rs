@@ -402,3 +402,20 @@ async fn an_event_right_after_start_logging_is_not_judged_by_the_state_before() 
     world.settle().await;
     check(&world, Lenient::default(), "a start during a turn").await;
 }
+
+#[tokio::test]
+async fn traffic_that_never_pauses_does_not_hold_a_closed_file_back() {
+    let mut world = World::logging(Plan::default()).await;
+    assert!(world.post(1, TENANT, HOME).await);
+    world.turn("deliver_logs").await;
+    world.pass(6);
+    // Every turn from now on finds something to read.
+    for _ in 0..2 {
+        assert!(world.post(1, TENANT, HOME).await);
+        world.turn("deliver_logs").await;
+        world.pass(1);
+    }
+    assert_eq!(world.node().handover.backlog().spooled_files, 1);
+    world.settle().await;
+    check(&world, Lenient::default(), "traffic that never pauses").await;
+}
