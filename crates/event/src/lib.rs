@@ -16,6 +16,7 @@
 //! - [`redact()`] hides secrets, [`compact()`] puts a pretty-printed record on one line.
 //! - [`selectors`] decides whether a trail wants the event and says why.
 //! - [`record`] writes the events that Cairn itself produces, within [`limits`].
+//! - [`lookup`] says what event history can be asked; [`user_name`] and [`named_resources`] what it adds.
 //! - [`arn`] reads trail names and ARNs, and says what is wrong in CloudTrail's words.
 //!
 //! Everything here is a function of its arguments. The hot path (`check`, `split`) makes no tree
@@ -26,6 +27,7 @@
 pub mod arn;
 pub mod json;
 pub mod limits;
+pub mod lookup;
 pub mod record;
 pub mod selectors;
 
@@ -34,6 +36,7 @@ mod category;
 mod check;
 mod compact;
 mod header;
+mod history;
 mod redact;
 mod refusal;
 mod region;
@@ -47,6 +50,7 @@ pub use category::Category;
 pub use check::{Limits, check, read_again};
 pub use compact::compact;
 pub use header::{Header, Resource, Resources};
+pub use history::{named_resources, user_name};
 pub use redact::{HIDDEN, redact};
 pub use refusal::{Refusal, TimeBound};
 pub use region::{NotARegion, Region};

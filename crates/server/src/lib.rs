@@ -25,6 +25,7 @@ pub mod entry;
 mod handover;
 mod http;
 pub mod intake;
+pub mod lake;
 mod metrics;
 pub mod node;
 mod operations;

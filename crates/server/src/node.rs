@@ -29,6 +29,7 @@ use crate::digest_keys::DigestKeys;
 use crate::doors::bucket::BucketDoor;
 use crate::handover::Handover;
 use crate::intake::Budget;
+use crate::lake::Lake;
 use crate::metrics::Metrics;
 use crate::settings::{self, Settings};
 
@@ -53,6 +54,7 @@ pub struct Node {
     pub journal: Journal,
     pub catalog: Catalog,
     pub spool: Arc<Spool>,
+    pub lake: Arc<dyn Lake>,
     pub buckets: BucketDoor,
     pub verifier: Verifier,
     replays: Mutex<ReplayGuard>,
@@ -74,6 +76,7 @@ pub struct Seams {
     pub clock: Arc<dyn Clock>,
     pub chance: Arc<dyn Chance>,
     pub disk: Arc<dyn Disk>,
+    pub lake: Arc<dyn Lake>,
     /// What carries requests to the destination; `None` is the network.
     pub store: Option<HttpClient>,
 }
@@ -140,6 +143,7 @@ impl Node {
             clock: seams.clock,
             chance: seams.chance,
             disk: seams.disk,
+            lake: seams.lake,
             journal,
             catalog,
             spool: Arc::new(spool),

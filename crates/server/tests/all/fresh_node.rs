@@ -54,6 +54,7 @@ impl FreshNode {
         };
         let seams = Seams {
             store: None,
+            lake: Arc::new(server::lake::fake::FakeLake::default()),
             clock: Arc::new(SystemClock::start()),
             chance: Arc::new(SystemChance),
             disk: Arc::new(durable::RealDisk),

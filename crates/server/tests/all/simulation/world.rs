@@ -15,6 +15,7 @@ use event::{AccountId, Region};
 use jiff::Timestamp;
 use server::chance::SeededChance;
 use server::clock::{Clock, FakeClock};
+use server::lake::fake::FakeLake;
 use server::node::{Node, OpenError, Seams};
 use server::settings::{Destination, IntakeAccounts, Settings};
 use server::workers::{self, More, Worker};
@@ -80,6 +81,7 @@ pub struct World {
     pub clock: Arc<FakeClock>,
     chance: Arc<SeededChance>,
     pub store: Store,
+    pub lake: Arc<FakeLake>,
     pub disk: FaultyDisk,
     /// Set to put something between the node and `disk`.
     pub disk_front: Option<Arc<dyn Disk>>,
@@ -114,6 +116,7 @@ impl World {
             clock: Arc::new(FakeClock::at(start)),
             chance: Arc::new(SeededChance::new(plan.seed)),
             store,
+            lake: Arc::default(),
             run: None,
             trails: Vec::new(),
             entries: BTreeMap::new(),
@@ -168,6 +171,7 @@ impl World {
             clock: self.clock.clone(),
             chance: self.chance.clone(),
             disk,
+            lake: self.lake.clone(),
             store: Some(self.store.client()),
         };
         let mut tries = 0;
@@ -207,6 +211,7 @@ impl World {
             run.node.catalog.close().await;
         }
         self.store.resume();
+        self.lake.crash();
         match crash {
             Crash::Kill => self.disk = FaultyDisk::new(&self.data).unwrap(),
             Crash::PowerLoss(seed) => {

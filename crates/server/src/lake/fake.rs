@@ -1,0 +1,211 @@
+//! A lake for tests: rows in memory, committed to memory. It answers lookups; it has no SQL.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use event::lookup::{Field, Filter, Found, Lookup, Page};
+use event::{Header, json};
+use jiff::Timestamp;
+
+use super::{
+    Ask, Columns, FileFault, Hot, Import, ImportOptions, Imported, Lake, LakeFault, NamedTable,
+    Prepared, QueryFault, ReadFile, Row, Size, TableName,
+};
+
+#[derive(Debug, Default)]
+pub struct FakeLake {
+    tables: Mutex<BTreeMap<TableName, Table>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    rows: Vec<Row>,
+    /// How many of them are durable.
+    committed: usize,
+    position: u64,
+}
+
+impl FakeLake {
+    fn tables(&self) -> MutexGuard<'_, BTreeMap<TableName, Table>> {
+        self.tables.lock().expect("no holder of this lock can panic")
+    }
+
+    /// What a crash leaves: only what was committed.
+    pub fn crash(&self) {
+        for table in self.tables().values_mut() {
+            table.rows.truncate(table.committed);
+        }
+    }
+
+    /// The records of a table, in the order in which they came.
+    pub fn records(&self, table: &TableName) -> Vec<Bytes> {
+        let tables = self.tables();
+        let rows = tables.get(table).map(|table| table.rows.as_slice()).unwrap_or_default();
+        rows.iter().map(|row| row.record.clone()).collect()
+    }
+}
+
+fn no_such(table: &TableName) -> LakeFault {
+    LakeFault::NoSuchTable(table.as_str().to_owned())
+}
+
+#[async_trait]
+impl Lake for FakeLake {
+    async fn open_table(&self, table: &TableName, _: Columns) -> Result<u64, LakeFault> {
+        Ok(self.tables().entry(table.clone()).or_default().position)
+    }
+
+    async fn remove_table(&self, table: &TableName) -> Result<(), LakeFault> {
+        self.tables().remove(table);
+        Ok(())
+    }
+
+    async fn append(
+        &self,
+        rows: Vec<Row>,
+        wanted: Vec<(TableName, Vec<u32>)>,
+    ) -> Result<Vec<(u64, String)>, LakeFault> {
+        let mut tables = self.tables();
+        for (name, places) in wanted {
+            let table = tables.get_mut(&name).ok_or_else(|| no_such(&name))?;
+            let position = table.position;
+            let wanted = places.iter().filter_map(|place| rows.get(*place as usize));
+            table.rows.extend(wanted.filter(|row| row.seq > position).cloned());
+        }
+        Ok(Vec::new())
+    }
+
+    async fn commit(&self, table: &TableName, through: u64) -> Result<(), LakeFault> {
+        let mut tables = self.tables();
+        let table = tables.get_mut(table).ok_or_else(|| no_such(table))?;
+        table.committed = table.rows.len();
+        table.position = through;
+        Ok(())
+    }
+
+    fn hot(&self, table: &TableName) -> Hot {
+        let tables = self.tables();
+        let Some(table) = tables.get(table) else { return Hot::default() };
+        let hot = &table.rows[table.committed..];
+        let bytes = hot.iter().map(|row| row.record.len() as u64).sum();
+        Hot { rows: hot.len() as u64, bytes }
+    }
+
+    fn size(&self, table: &TableName) -> Size {
+        let tables = self.tables();
+        let Some(table) = tables.get(table) else { return Size::default() };
+        let rows = &table.rows[..table.committed];
+        let bytes = rows.iter().map(|row| row.record.len() as u64).sum();
+        Size { rows: rows.len() as u64, bytes, files: u64::from(!rows.is_empty()) }
+    }
+
+    async fn maintain(&self, table: &TableName, keep_from: Timestamp) -> Result<bool, LakeFault> {
+        let mut tables = self.tables();
+        let table = tables.get_mut(table).ok_or_else(|| no_such(table))?;
+        let committed = table.rows.drain(..table.committed).collect::<Vec<_>>();
+        let is_kept = |row: &Row| {
+            event::read_again(&row.record).is_ok_and(|header| header.event_time >= keep_from)
+        };
+        let hot = std::mem::take(&mut table.rows);
+        table.rows = committed.into_iter().filter(is_kept).collect();
+        table.committed = table.rows.len();
+        table.rows.extend(hot);
+        Ok(false)
+    }
+
+    async fn lookup(&self, table: &TableName, ask: Lookup) -> Result<Page, LakeFault> {
+        let tables = self.tables();
+        let rows = &tables.get(table).ok_or_else(|| no_such(table))?.rows;
+        let mut events: Vec<Found> = rows.iter().filter_map(|row| found(row, &ask)).collect();
+        events.sort_by_key(|event| std::cmp::Reverse(event.place()));
+        let more = events.len() > ask.limit;
+        events.truncate(ask.limit);
+        Ok(Page { events, more })
+    }
+
+    fn tables_of(&self, _: &str, _: &[String]) -> Result<Vec<NamedTable>, QueryFault> {
+        Err(no_sql())
+    }
+
+    async fn prepare(&self, _: Ask) -> Result<Box<dyn Prepared>, QueryFault> {
+        Err(no_sql())
+    }
+
+    async fn import(&self, _: &TableName, _: ImportOptions) -> Result<Box<dyn Import>, LakeFault> {
+        Ok(Box::new(NoImport))
+    }
+}
+
+struct NoImport;
+
+#[async_trait]
+impl Import for NoImport {
+    async fn add(&self, _: &str, _: Bytes) -> Result<ReadFile, FileFault> {
+        Err(FileFault::Unreadable("this lake, made for tests, imports nothing".to_owned()))
+    }
+
+    async fn commit(&self) -> Result<Imported, LakeFault> {
+        Ok(Imported::default())
+    }
+}
+
+fn no_sql() -> QueryFault {
+    let message = "this lake, made for tests, has no SQL".to_owned();
+    QueryFault::Statement { message, position: None }
+}
+
+/// The row as an answer, if it is one.
+fn found(row: &Row, ask: &Lookup) -> Option<Found> {
+    let header = event::read_again(&row.record).ok()?;
+    let record = std::str::from_utf8(&row.record).ok()?;
+    let in_region = ask.region.as_deref().is_none_or(|region| header.aws_region.to_str() == region);
+    let in_span = (ask.from..=ask.to).contains(&header.event_time);
+    if row.account != ask.account || !in_region || !in_span {
+        return None;
+    }
+    let object = |key| json::member(record, key).filter(|value| value.starts_with('{'));
+    let event = Found {
+        event_id: header.event_id_or_derived(&row.record).to_string(),
+        event_name: header.event_name.to_str().into_owned(),
+        event_source: header.event_source.to_str().into_owned(),
+        event_time: header.event_time,
+        read_only: header.read_only,
+        access_key_id: header.user_identity_text("accessKeyId").map(|t| t.to_str().into_owned()),
+        user_name: event::user_name(&header).map(|name| name.into_owned()),
+        resources: event::named_resources(
+            &header,
+            object("requestParameters"),
+            object("responseElements"),
+        ),
+        record: record.to_owned(),
+    };
+    if ask.after.as_ref().is_some_and(|place| event.place() >= *place) {
+        return None;
+    }
+    ask.filters.iter().all(|filter| passes(filter, &event, &header)).then_some(event)
+}
+
+fn passes(filter: &Filter, event: &Found, header: &Header<'_>) -> bool {
+    let one = |value: Option<&str>| value.is_some_and(|value| filter.test.holds(value));
+    let holds = match filter.field {
+        Field::EventId => one(Some(&event.event_id)),
+        Field::EventName => one(Some(&event.event_name)),
+        Field::ReadOnly => {
+            one(event.read_only.map(|read_only| if read_only { "true" } else { "false" }))
+        }
+        Field::Username => one(event.user_name.as_deref()),
+        Field::ResourceType => event.resources.iter().any(|named| one(named.kind.as_deref())),
+        Field::ResourceName => event.resources.iter().any(|named| one(Some(&named.name))),
+        Field::EventSource => one(Some(&event.event_source)),
+        Field::AccessKeyId => one(event.access_key_id.as_deref()),
+        Field::EventCategory => one(Some(header.category.name())),
+        Field::ErrorCode => one(header.error_code.map(|code| code.to_str()).as_deref()),
+        Field::SourceIpAddress => json::string_member(&event.record, "sourceIPAddress")
+            .is_some_and(|address| one(Some(&address.to_str()))),
+        Field::UserArn => one(header.user_identity_arn().map(|arn| arn.to_str()).as_deref()),
+        Field::Record => one(Some(&event.record)),
+    };
+    holds != filter.negated
+}
