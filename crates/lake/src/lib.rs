@@ -6,5 +6,10 @@
 //! The only crate that names Arrow, Parquet, DataFusion or Delta. What must never be here: HTTP,
 //! AWS shapes, accounts and their permissions.
 
+mod prune;
+mod record;
+mod scan;
 pub mod schema;
+pub mod storage;
 pub mod sql;
+mod table;

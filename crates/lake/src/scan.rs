@@ -1,0 +1,275 @@
+//! A table as queries see it: the published columns over files and memory.
+//!
+//! ```text
+//!   files ─ prune ─▶ Parquet: only the leaves, pages and rows that the plan needs ─┐
+//!   hot ─────────────────────────────────────────────────────────────────────────── union ─▶ columns
+//!                                                                  eventjson: rebuilt from all of them
+//! ```
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, ParquetFileReaderFactory};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TableProviderFilterPushDown, Volatility,
+};
+use datafusion::parquet::arrow::async_reader::AsyncFileReader;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::prune::Conditions;
+use crate::record;
+use crate::table::View;
+use crate::table::file::{DataFile, Reader};
+
+/// The store that plans name. Files are read by [`Files`], not through it.
+pub const STORE_URL: &str = "cairn://tables";
+
+const RECORD: &str = "eventjson";
+const CHECKSUM: &str = "eventjsonchecksum";
+const ACCOUNT: &str = "cairn_account";
+
+/// The rows of a table at the moment when the query began.
+#[derive(Debug)]
+pub struct Events {
+    view: View,
+    /// What a query may name.
+    columns: SchemaRef,
+    /// What files and memory hold.
+    stored: SchemaRef,
+    /// Only rows of this account.
+    account: Option<String>,
+}
+
+impl Events {
+    pub fn new(
+        view: View,
+        columns: SchemaRef,
+        stored: SchemaRef,
+        account: Option<String>,
+    ) -> Events {
+        Events { view, columns, stored, account }
+    }
+
+    async fn files(
+        &self,
+        conditions: &Conditions,
+        stored: &[usize],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let mut files = Vec::new();
+        let mut rows = 0;
+        for file in self.view.files.iter().filter(|file| conditions.may_match_file(&file.entry)) {
+            let mut planned = PartitionedFile::new(file.entry.path.clone(), file.entry.bytes);
+            if conditions.look_inside() {
+                let row_groups = conditions.row_groups(file).await?;
+                if row_groups.is_empty() {
+                    continue;
+                }
+                let count = file.metadata().await?.num_row_groups();
+                let mut plan = ParquetAccessPlan::new_none(count);
+                for row_group in row_groups {
+                    plan.scan(row_group);
+                }
+                planned = planned.with_extension(plan);
+            }
+            rows += file.entry.rows;
+            files.push(planned.with_extension(file.clone()));
+        }
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let source = ParquetSource::new(self.stored.clone())
+            .with_parquet_file_reader_factory(Arc::new(Files))
+            // The row groups have been chosen by filters that stay in memory.
+            .with_bloom_filter_on_read(false)
+            .with_pushdown_filters(true);
+        let mut statistics = Statistics::new_unknown(&self.stored);
+        statistics.num_rows = Precision::Exact(usize::try_from(rows).unwrap_or(usize::MAX));
+        let scan = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
+            .with_file_groups(vec![FileGroup::new(files)])
+            .with_statistics(statistics)
+            .with_projection_indices(Some(stored.to_vec()))?
+            .build();
+        Ok(Some(DataSourceExec::from_data_source(scan)))
+    }
+}
+
+#[async_trait]
+impl TableProvider for Events {
+    fn schema(&self) -> SchemaRef {
+        self.columns.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        // They choose files and row groups here; rows are filtered by the plan above.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..self.columns.fields().len()).collect();
+        let names: Vec<&str> = projection
+            .unwrap_or(&all)
+            .iter()
+            .map(|column| self.columns.field(*column).name().as_str())
+            .collect();
+        let needs_record = names.contains(&RECORD);
+        let stored: Vec<usize> = (0..self.stored.fields().len())
+            .filter(|column| {
+                let name = self.stored.field(*column).name().as_str();
+                needs_record || names.contains(&name) || self.account.is_some() && name == ACCOUNT
+            })
+            .collect();
+        let mut conditions = Conditions::of(filters);
+        if let Some(account) = &self.account {
+            conditions.and_equal(&[ACCOUNT], account);
+        }
+
+        let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        inputs.extend(self.files(&conditions, &stored).await?);
+        if !self.view.hot.is_empty() {
+            let hot = [self.view.hot.to_vec()];
+            let columns = Some(stored.clone());
+            inputs.push(MemorySourceConfig::try_new_exec(&hot, self.stored.clone(), columns)?);
+        }
+        if inputs.is_empty() {
+            inputs.push(Arc::new(EmptyExec::new(Arc::new(self.stored.project(&stored)?))));
+        }
+        let mut plan = UnionExec::try_new(inputs)?;
+        if let Some(account) = &self.account {
+            let column = Column::new_with_schema(ACCOUNT, &plan.schema())?;
+            let wanted = Literal::new(ScalarValue::Utf8(Some(account.clone())));
+            let is_own = BinaryExpr::new(Arc::new(column), Operator::Eq, Arc::new(wanted));
+            plan = Arc::new(FilterExec::try_new(Arc::new(is_own), plan)?);
+        }
+        let is_as_stored = names.len() == stored.len() && !needs_record && self.account.is_none();
+        if is_as_stored && !names.contains(&CHECKSUM) {
+            return Ok(plan);
+        }
+        let schema = plan.schema();
+        let exprs = names.iter().map(|name| {
+            let expr: Arc<dyn PhysicalExpr> = match *name {
+                RECORD => record_expr(&schema, state)?,
+                // AWS does not say of what it is the checksum.
+                CHECKSUM => Arc::new(Literal::new(ScalarValue::Utf8(None))),
+                name => Arc::new(Column::new_with_schema(name, &schema)?),
+            };
+            Ok((expr, (*name).to_owned()))
+        });
+        let exprs = exprs.collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(ProjectionExec::try_new(exprs, plan)?))
+    }
+}
+
+/// Opens files with the footers that are in memory.
+#[derive(Debug)]
+struct Files;
+
+impl ParquetFileReaderFactory for Files {
+    fn create_reader(
+        &self,
+        _partition: usize,
+        file: PartitionedFile,
+        _footer_bytes: Option<usize>,
+        _metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let file = file.extension::<Arc<DataFile>>().ok_or_else(|| {
+            DataFusionError::Internal("a planned file has lost what it stands for".to_owned())
+        })?;
+        Ok(Box::new(Reader(file.clone())))
+    }
+}
+
+/// The record, from all stored columns.
+fn record_expr(stored: &SchemaRef, state: &dyn Session) -> Result<Arc<dyn PhysicalExpr>> {
+    let columns = stored.fields().iter().enumerate();
+    let arguments = columns.map(|(place, field)| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), place));
+        column
+    });
+    let function = Arc::new(ScalarUDF::new_from_impl(Record::new(stored.clone())));
+    let options = Arc::new(state.config_options().clone());
+    let expr = ScalarFunctionExpr::try_new(function, arguments.collect(), stored, options)?;
+    Ok(Arc::new(expr))
+}
+
+/// Rebuilds records, byte for byte.
+#[derive(Debug)]
+struct Record {
+    stored: SchemaRef,
+    signature: Signature,
+}
+
+impl Record {
+    fn new(stored: SchemaRef) -> Record {
+        Record { stored, signature: Signature::variadic_any(Volatility::Immutable) }
+    }
+}
+
+impl PartialEq for Record {
+    fn eq(&self, other: &Record) -> bool {
+        self.stored == other.stored
+    }
+}
+
+impl Eq for Record {}
+
+impl std::hash::Hash for Record {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.stored.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Record {
+    fn name(&self) -> &str {
+        RECORD
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let columns = ColumnarValue::values_to_arrays(&args.args)?;
+        let batch = RecordBatch::try_new(self.stored.clone(), columns)?;
+        let records: StringArray =
+            record::records(&batch).map_err(|error| DataFusionError::External(error.into()))?;
+        Ok(ColumnarValue::Array(Arc::new(records) as ArrayRef))
+    }
+}

@@ -1,0 +1,454 @@
+//! A table: rows in files, and the newest rows in memory.
+//!
+//! ```text
+//!   append ─▶ hot: batches in memory, visible at once
+//!               │ commit: by day, in order of time, one file each ─▶ log with the journal's position
+//!               ▼
+//!   files ◀─ compaction (small files of a day become one), expiry (files that are all too old)
+//! ```
+//! Readers take a [`View`], which never changes. The log has one writer at a time: commits,
+//! imports, compaction and expiry wait for each other.
+//!
+//! Rows in memory are not durable: whoever appends keeps them until they are committed, and asks
+//! [`Table::position`] after a restart which are.
+
+pub mod file;
+pub mod log;
+pub mod write;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use futures::TryStreamExt as _;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil::Date};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::storage::{Storage, StorageError};
+use file::DataFile;
+use log::{Change, FileEntry, Log, LogError};
+use write::{Effort, Encoded, RowAt, encode, in_order, joined};
+
+/// Rows of a file at most; a day with more has several.
+pub const FILE_ROWS_MAX: usize = 8 * write::ROW_GROUP_ROWS;
+/// Appended batches are joined until they have this many rows: a query pays for each batch.
+const HOT_BATCH_ROWS: usize = 8_192;
+/// Files of fewer rows are joined with others of their day,
+const SMALL_FILE_ROWS: u64 = 2 * write::ROW_GROUP_ROWS as u64;
+/// when a day has this many of them,
+const SMALL_FILES_MIN: usize = 8;
+/// or two, and the day has been over for long.
+const DAY_IS_OVER_AFTER: Duration = Duration::from_secs(2 * 3600);
+/// Rows that one compaction may hold in memory.
+const COMPACTED_ROWS_MAX: u64 = 4 * write::ROW_GROUP_ROWS as u64;
+/// A file that left the table is removed this much later, so that queries under way can end.
+const REMOVED_FILES_KEPT: Duration = Duration::from_secs(900);
+/// A file that no commit names may be about to be named.
+const STRANGERS_KEPT: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("write rows")]
+    Encode(#[from] parquet::errors::ParquetError),
+    #[error("join rows")]
+    Arrow(#[from] arrow::error::ArrowError),
+    #[error("put file {path}")]
+    Put {
+        path: String,
+        #[source]
+        source: object_store::Error,
+    },
+    #[error("list the table's files")]
+    List(#[from] object_store::Error),
+    /// A panic in a thread of ours, or the runtime is going down.
+    #[error("a thread ended early")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+/// The rows of a table at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    pub files: Arc<Vec<Arc<DataFile>>>,
+    pub hot: Arc<Vec<RecordBatch>>,
+}
+
+/// How much is in memory only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hot {
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// A table that is open.
+#[derive(Debug)]
+pub struct Table {
+    pub name: String,
+    pub columns: SchemaRef,
+    storage: Storage,
+    store: Arc<dyn ObjectStore>,
+    log: tokio::sync::Mutex<Log>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    view: View,
+    position: u64,
+    /// Batches at the front of `view.hot` that a commit is writing: they stay as they are.
+    sealed: usize,
+    /// Files that left the table, and when.
+    removed: Vec<(String, Timestamp)>,
+}
+
+impl Table {
+    /// Opens the table, beginning it when it is not there. `columns` are those of its files.
+    pub async fn open(
+        storage: &Storage,
+        name: &str,
+        columns: SchemaRef,
+        now: Timestamp,
+    ) -> Result<Table, TableError> {
+        let log = Log::open(storage.log(name)?, &columns).await?;
+        let store = storage.table(name);
+        let state = State {
+            view: View { files: files_of(&log, &store)?, hot: Arc::default() },
+            position: log.position().await?,
+            sealed: 0,
+            removed: Vec::new(),
+        };
+        let table = Table {
+            name: name.to_owned(),
+            columns,
+            storage: storage.clone(),
+            store,
+            log: tokio::sync::Mutex::new(log),
+            state: Mutex::new(state),
+        };
+        table.remove_strangers(now).await?;
+        Ok(table)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock can panic")
+    }
+
+    pub fn view(&self) -> View {
+        self.state().view.clone()
+    }
+
+    /// The last journal entry whose rows are in files.
+    pub fn position(&self) -> u64 {
+        self.state().position
+    }
+
+    pub fn hot(&self) -> Hot {
+        let hot = self.state().view.hot.clone();
+        Hot {
+            rows: hot.iter().map(|batch| batch.num_rows() as u64).sum(),
+            bytes: hot.iter().map(|batch| batch.get_array_memory_size() as u64).sum(),
+        }
+    }
+
+    /// Adds rows in memory, visible when this returns.
+    pub fn append(&self, batch: RecordBatch) -> Result<(), TableError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let mut state = self.state();
+        let sealed = state.sealed;
+        let mut hot = state.view.hot.to_vec();
+        hot.push(batch);
+        // Equal neighbours are joined, as carries in an addition: each row is copied a few times only.
+        while let [.., before, last] = &hot[sealed..] {
+            let (rows, more) = (before.num_rows(), last.num_rows());
+            if rows > 2 * more || rows + more > HOT_BATCH_ROWS {
+                break;
+            }
+            let one = joined(&hot[hot.len() - 2..])?;
+            hot.truncate(hot.len() - 2);
+            hot.push(one);
+        }
+        state.view.hot = Arc::new(hot);
+        Ok(())
+    }
+
+    /// Makes all rows that are in memory durable. They are all that the table wants of the journal
+    /// up to the entry `through`.
+    pub async fn commit(&self, through: u64, now: Timestamp) -> Result<(), TableError> {
+        let mut log = self.log.lock().await;
+        let batches = {
+            let mut state = self.state();
+            state.sealed = state.view.hot.len();
+            state.view.hot.clone()
+        };
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let done = self.write_hot(&mut log, batches.clone(), through, now).await;
+        if done.is_err() {
+            self.state().sealed = 0;
+        }
+        done
+    }
+
+    async fn write_hot(
+        &self,
+        log: &mut Log,
+        batches: Arc<Vec<RecordBatch>>,
+        through: u64,
+        now: Timestamp,
+    ) -> Result<(), TableError> {
+        let rows = in_order(&batches);
+        let added = self.put_rows(batches.clone(), rows, Effort::Quick).await?;
+        let change = Change { added: &added, position: Some(through), ..Change::default() };
+        let committed = self.commit_change(log, change, now).await?;
+        if !committed {
+            // The log was read again and the commit is not in it: the rows stay in memory.
+            return Err(LogError::Lost(self.name.clone()).into());
+        }
+        let mut state = self.state();
+        let count = batches.len();
+        state.view.hot = Arc::new(state.view.hot[count..].to_vec());
+        state.sealed = 0;
+        state.position = through;
+        self.add_files(&mut state, added);
+        Ok(())
+    }
+
+    /// Adds rows that did not come by the journal, in order of time. Durable and visible when it
+    /// returns.
+    pub async fn add(
+        &self,
+        batches: Arc<Vec<RecordBatch>>,
+        rows: Vec<RowAt>,
+        now: Timestamp,
+    ) -> Result<(), TableError> {
+        let added = self.put_rows(batches, rows, Effort::Quick).await?;
+        self.add_put(added, now).await
+    }
+
+    /// Makes files that were put (see [`Table::put_rows`]) part of the table.
+    pub async fn add_put(&self, added: Vec<FileEntry>, now: Timestamp) -> Result<(), TableError> {
+        if added.is_empty() {
+            return Ok(());
+        }
+        let mut log = self.log.lock().await;
+        let change = Change { added: &added, ..Change::default() };
+        if !self.commit_change(&mut log, change, now).await? {
+            return Err(LogError::Lost(self.name.clone()).into());
+        }
+        self.add_files(&mut self.state(), added);
+        Ok(())
+    }
+
+    /// Writes rows into files, one or more for each day, which are not part of the table yet.
+    pub async fn put_rows(
+        &self,
+        batches: Arc<Vec<RecordBatch>>,
+        rows: Vec<RowAt>,
+        effort: Effort,
+    ) -> Result<Vec<FileEntry>, TableError> {
+        let mut put = Vec::new();
+        for (day, rows) in by_day(rows) {
+            for rows in rows.chunks(FILE_ROWS_MAX) {
+                let (batches, rows) = (batches.clone(), rows.to_vec());
+                let encoded = tokio::task::spawn_blocking(move || encode(&batches, &rows, effort));
+                put.push(self.put(day, encoded.await??).await?);
+            }
+        }
+        Ok(put)
+    }
+
+    async fn put(&self, day: Date, encoded: Encoded) -> Result<FileEntry, TableError> {
+        let path = format!("{}={day}/{}.parquet", log::DAY, uuid::Uuid::new_v4());
+        let entry = FileEntry {
+            bytes: encoded.bytes.len() as u64,
+            rows: encoded.rows,
+            day,
+            oldest_us: encoded.oldest_us,
+            newest_us: encoded.newest_us,
+            path,
+        };
+        let payload = PutPayload::from(encoded.bytes);
+        let failed = |source| TableError::Put { path: entry.path.clone(), source };
+        self.store.put(&Path::from(entry.path.as_str()), payload).await.map_err(failed)?;
+        Ok(entry)
+    }
+
+    /// Was the change made? After an error of the commit the log itself is asked.
+    async fn commit_change(
+        &self,
+        log: &mut Log,
+        change: Change<'_>,
+        now: Timestamp,
+    ) -> Result<bool, TableError> {
+        let paths: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
+        let gone: Vec<String> = change.removed.iter().map(|file| file.path.clone()).collect();
+        let Err(error) = log.commit(change, now).await else { return Ok(true) };
+        tracing::warn!(table = self.name, error = &error as &dyn std::error::Error, "commit failed; reading the log again");
+        *log = Log::open(self.storage.log(&self.name)?, &self.columns).await?;
+        let known: HashSet<String> = log.files()?.into_iter().map(|file| file.path).collect();
+        let is_made =
+            paths.iter().all(|path| known.contains(path)) && !gone.iter().any(|path| known.contains(path));
+        if !is_made {
+            return Err(error.into());
+        }
+        Ok(true)
+    }
+
+    fn add_files(&self, state: &mut State, added: Vec<FileEntry>) {
+        let mut files = state.view.files.to_vec();
+        files.extend(added.into_iter().map(|entry| Arc::new(DataFile::new(entry, self.store.clone()))));
+        state.view.files = Arc::new(files);
+    }
+
+    /// One step of upkeep: drops files that are all older than `keep_from`, or joins small files of
+    /// a day. Is there more to do?
+    pub async fn maintain(&self, keep_from: Timestamp, now: Timestamp) -> Result<bool, TableError> {
+        self.remove_leftovers(now).await;
+        let files = self.view().files;
+        let expired: Vec<_> = files
+            .iter()
+            .filter(|file| file.entry.newest_us < keep_from.as_microsecond())
+            .cloned()
+            .collect();
+        if !expired.is_empty() {
+            self.replace(&expired, Vec::new(), false, now).await?;
+            return Ok(true);
+        }
+        let Some(small) = to_join(&files, now) else { return Ok(false) };
+        let mut batches = Vec::new();
+        for file in &small {
+            batches.extend(rows_of(file).await?);
+        }
+        let rows = in_order(&batches);
+        let added = self.put_rows(Arc::new(batches), rows, Effort::Thorough).await?;
+        self.replace(&small, added, true, now).await?;
+        Ok(true)
+    }
+
+    async fn replace(
+        &self,
+        old: &[Arc<DataFile>],
+        new: Vec<FileEntry>,
+        rewrites: bool,
+        now: Timestamp,
+    ) -> Result<(), TableError> {
+        let mut log = self.log.lock().await;
+        let removed: Vec<_> = old.iter().map(|file| file.entry.clone()).collect();
+        let change = Change { added: &new, removed: &removed, rewrites, position: None };
+        self.commit_change(&mut log, change, now).await?;
+        let gone: HashSet<&str> = removed.iter().map(|file| file.path.as_str()).collect();
+        let mut state = self.state();
+        let left = state.view.files.iter().filter(|file| !gone.contains(file.entry.path.as_str()));
+        state.view.files = Arc::new(left.cloned().collect());
+        state.removed.extend(removed.iter().map(|file| (file.path.clone(), now)));
+        self.add_files(&mut state, new);
+        Ok(())
+    }
+
+    /// Removes files that left the table a while ago. What cannot be removed is left for the next
+    /// start.
+    async fn remove_leftovers(&self, now: Timestamp) {
+        let due: Vec<String> = {
+            let mut state = self.state();
+            let (due, kept) =
+                state.removed.drain(..).partition(|(_, at)| *at + REMOVED_FILES_KEPT <= now);
+            state.removed = kept;
+            let due: Vec<(String, Timestamp)> = due;
+            due.into_iter().map(|(path, _)| path).collect()
+        };
+        for path in due {
+            if let Err(error) = self.store.delete(&Path::from(path.as_str())).await {
+                tracing::warn!(table = self.name, path, %error, "a file that left the table stays on the disk");
+            }
+        }
+    }
+
+    /// Removes data files that the log does not know: a crash leaves them between the put and the
+    /// commit. Young ones stay: another node may be about to commit them.
+    async fn remove_strangers(&self, now: Timestamp) -> Result<(), TableError> {
+        let known: HashSet<String> =
+            self.view().files.iter().map(|file| file.entry.path.clone()).collect();
+        let listed: Vec<_> = self.store.list(None).try_collect().await?;
+        for object in listed {
+            let path = object.location.as_ref();
+            let age_s = now.as_second() - object.last_modified.timestamp();
+            let is_old = age_s > STRANGERS_KEPT.as_secs().cast_signed();
+            if path.starts_with(log::DAY) && !known.contains(path) && is_old {
+                self.store.delete(&object.location).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the table with everything in its folder.
+    pub async fn remove(storage: &Storage, name: &str) -> Result<(), TableError> {
+        let store = storage.table(name);
+        let listed: Vec<_> = store.list(None).try_collect().await?;
+        // The log last: what has no log is no table, and is removed again by the next try.
+        let (log, data): (Vec<_>, Vec<_>) =
+            listed.into_iter().partition(|object| object.location.as_ref().starts_with("_delta_log"));
+        for object in data.into_iter().chain(log) {
+            store.delete(&object.location).await?;
+        }
+        Ok(())
+    }
+}
+
+fn files_of(log: &Log, store: &Arc<dyn ObjectStore>) -> Result<Arc<Vec<Arc<DataFile>>>, LogError> {
+    let files = log.files()?.into_iter();
+    Ok(Arc::new(files.map(|entry| Arc::new(DataFile::new(entry, store.clone()))).collect()))
+}
+
+/// Rows in order of time, cut by UTC day.
+fn by_day(rows: Vec<RowAt>) -> BTreeMap<Date, Vec<RowAt>> {
+    let mut days: BTreeMap<Date, Vec<RowAt>> = BTreeMap::new();
+    for row in rows {
+        days.entry(day_of(row.time_us)).or_default().push(row);
+    }
+    days
+}
+
+pub fn day_of(time_us: i64) -> Date {
+    let time = Timestamp::from_microsecond(time_us).unwrap_or(Timestamp::UNIX_EPOCH);
+    time.to_zoned(TimeZone::UTC).date()
+}
+
+/// Small files of one day that are worth joining.
+fn to_join(files: &[Arc<DataFile>], now: Timestamp) -> Option<Vec<Arc<DataFile>>> {
+    let mut days: BTreeMap<Date, Vec<&Arc<DataFile>>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.entry.rows < SMALL_FILE_ROWS) {
+        days.entry(file.entry.day).or_default().push(file);
+    }
+    let today = day_of((now - DAY_IS_OVER_AFTER).as_microsecond());
+    let (_, mut small) = days.into_iter().find(|(day, small)| {
+        small.len() >= SMALL_FILES_MIN || (small.len() >= 2 && *day < today)
+    })?;
+    small.sort_by_key(|file| file.entry.rows);
+    let mut rows = 0;
+    small.retain(|file| {
+        rows += file.entry.rows;
+        rows <= COMPACTED_ROWS_MAX
+    });
+    (small.len() >= 2).then(|| small.into_iter().cloned().collect())
+}
+
+/// All rows of a file.
+pub async fn rows_of(file: &DataFile) -> Result<Vec<RecordBatch>, TableError> {
+    let bytes = file.all().await?;
+    let read = tokio::task::spawn_blocking(move || {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(16_384).build()?;
+        Ok::<_, TableError>(reader.collect::<Result<Vec<_>, _>>()?)
+    });
+    read.await?
+}

@@ -1,0 +1,148 @@
+//! Rows into the bytes of a file.
+//!
+//! ```text
+//!   row group   at most ROW_GROUP_ROWS rows, ordered by eventtime
+//!     column    zstd pages of about 64 KiB, dictionary where values repeat, statistics
+//!     Bloom filters on what people search by exactly ([`SEARCHED`])
+//!   page index  the eventtime of every page, where every page lies
+//! ```
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::{concat_batches, interleave_record_batch};
+use arrow::datatypes::TimestampMicrosecondType;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+/// Large enough for dictionaries to pay, small enough that a search reads little.
+pub const ROW_GROUP_ROWS: usize = 131_072;
+const PAGE_BYTES: usize = 64 << 10;
+const PAGE_ROWS: usize = 8_192;
+/// Rows that are put in order and encoded at a time.
+const CHUNK_ROWS: usize = 16_384;
+
+/// Leaf columns with a Bloom filter: what an event, a caller or a resource is looked up by.
+pub const SEARCHED: [&str; 5] = [
+    "eventid",
+    "cairn_username",
+    "useridentity.accesskeyid",
+    "useridentity.arn",
+    "cairn_resources.list.element.name",
+];
+const FALSE_POSITIVES: f64 = 0.01;
+
+/// How hard a file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// What somebody waits for.
+    Quick,
+    /// What is written once more and then kept.
+    Thorough,
+}
+
+/// A file that is not stored yet.
+#[derive(Debug)]
+pub struct Encoded {
+    pub bytes: Vec<u8>,
+    pub rows: u64,
+    pub oldest_us: i64,
+    pub newest_us: i64,
+}
+
+/// Where a row is: batch, row in it, and its time.
+#[derive(Debug, Clone, Copy)]
+pub struct RowAt {
+    pub time_us: i64,
+    pub batch: u32,
+    pub row: u32,
+}
+
+/// The rows of `batches` that have a time, in order of time. Rows of equal time stay as they came.
+pub fn in_order(batches: &[RecordBatch]) -> Vec<RowAt> {
+    let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for (batch, columns) in (0..).zip(batches) {
+        let times = times(columns);
+        rows.extend((0..).zip(times).map(|(row, &time_us)| RowAt { time_us, batch, row }));
+    }
+    // Log files are nearly sorted, which this sort is quick about.
+    rows.sort_by_key(|row| row.time_us);
+    rows
+}
+
+/// The event times of a batch, in microseconds. A row without one counts as 1970.
+pub fn times(batch: &RecordBatch) -> &[i64] {
+    let column = batch.column_by_name("eventtime").expect("every table has eventtime");
+    column.as_primitive::<TimestampMicrosecondType>().values()
+}
+
+/// Encodes the given rows, at least one, which are in order of time.
+pub fn encode(
+    batches: &[RecordBatch],
+    rows: &[RowAt],
+    effort: Effort,
+) -> Result<Encoded, ParquetError> {
+    let schema = batches[0].schema();
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties(effort)))?;
+    let by_reference: Vec<&RecordBatch> = batches.iter().collect();
+    for chunk in rows.chunks(CHUNK_ROWS) {
+        let places: Vec<(usize, usize)> =
+            chunk.iter().map(|row| (row.batch as usize, row.row as usize)).collect();
+        match run(&places) {
+            Some((batch, from)) => writer.write(&batches[batch].slice(from, places.len()))?,
+            None => writer.write(&interleave_record_batch(&by_reference, &places)?)?,
+        }
+    }
+    let bytes = writer.into_inner()?;
+    Ok(Encoded {
+        bytes,
+        rows: rows.len() as u64,
+        oldest_us: rows.first().map_or(0, |row| row.time_us),
+        newest_us: rows.last().map_or(0, |row| row.time_us),
+    })
+}
+
+/// Where the places are one run of rows: nothing has to be copied.
+fn run(places: &[(usize, usize)]) -> Option<(usize, usize)> {
+    let (batch, from) = *places.first()?;
+    let follow = (from..).zip(places).all(|(row, place)| *place == (batch, row));
+    follow.then_some((batch, from))
+}
+
+/// One batch of several, small ones.
+pub fn joined(batches: &[RecordBatch]) -> Result<RecordBatch, arrow::error::ArrowError> {
+    concat_batches(&batches[0].schema(), batches)
+}
+
+fn properties(effort: Effort) -> WriterProperties {
+    let level = match effort {
+        Effort::Quick => 1,
+        Effort::Thorough => 6,
+    };
+    let level = ZstdLevel::try_new(level).expect("zstd has these levels");
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        // Pages of other columns are found by their row numbers; only the time is in order.
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_column_statistics_enabled(ColumnPath::from("eventtime"), EnabledStatistics::Page)
+        .set_statistics_truncate_length(Some(64))
+        .set_created_by(concat!("cairn ", env!("CARGO_PKG_VERSION")).to_owned());
+    // Every value is another: a dictionary would only be given up after a megabyte of it.
+    for unique in ["eventid", "requestid"] {
+        let column = ColumnPath::from(unique);
+        properties = properties.set_column_dictionary_enabled(column, false);
+    }
+    for column in SEARCHED {
+        // The filter shrinks to what it holds when the row group is written.
+        let column = ColumnPath::new(column.split('.').map(str::to_owned).collect());
+        properties = properties
+            .set_column_bloom_filter_enabled(column.clone(), true)
+            .set_column_bloom_filter_fpp(column.clone(), FALSE_POSITIVES)
+            .set_column_bloom_filter_max_ndv(column, ROW_GROUP_ROWS as u64);
+    }
+    properties.build()
+}
