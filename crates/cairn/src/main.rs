@@ -3,6 +3,7 @@
 mod client;
 mod commands;
 mod config;
+mod lake;
 
 use std::process::ExitCode;
 

@@ -6,10 +6,21 @@
 //! The only crate that names Arrow, Parquet, DataFusion or Delta. What must never be here: HTTP,
 //! AWS shapes, accounts and their permissions.
 
+mod decode;
+mod import;
+mod lake;
+mod lookup;
 mod prune;
+mod query;
 mod record;
 mod scan;
 pub mod schema;
-pub mod storage;
 pub mod sql;
+pub mod storage;
 mod table;
+
+pub use import::{Import, ImportError, ImportOptions, Imported, ReadFile};
+pub use lake::{Lake, LakeError, Row, Size};
+pub use lookup::LookupError;
+pub use query::{PreparedQuery, Progress, QueryFailure, TextRow};
+pub use table::{Hot, TableError};

@@ -164,7 +164,8 @@ impl Conditions {
                     return Ok(false);
                 }
                 let filter = file.bloom_filter(place, column).await?;
-                let may_hold = |filter: &Sbbf| values.iter().any(|value| filter.check(&value.as_str()));
+                let may_hold =
+                    |filter: &Sbbf| values.iter().any(|value| filter.check(&value.as_str()));
                 if filter.is_some_and(|filter| !may_hold(&filter)) {
                     return Ok(false);
                 }
@@ -178,7 +179,8 @@ impl Conditions {
 /// is never too high, the upper never too low.
 fn within(known: &Statistics, values: i64, value: &str) -> bool {
     let value = value.as_bytes();
-    let is_all_null = known.null_count_opt().is_some_and(|nulls| i64::try_from(nulls) == Ok(values));
+    let is_all_null =
+        known.null_count_opt().is_some_and(|nulls| i64::try_from(nulls) == Ok(values));
     !is_all_null
         && known.min_bytes_opt().is_none_or(|min| min <= value)
         && known.max_bytes_opt().is_none_or(|max| value <= max)

@@ -6,8 +6,6 @@
 //!                                                                  eventjson: rebuilt from all of them
 //! ```
 
-use std::any::Any;
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -30,12 +28,12 @@ use datafusion::logical_expr::{
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::ExecutionPlan;
 
 use crate::prune::Conditions;
 use crate::record;

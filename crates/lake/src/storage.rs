@@ -63,7 +63,8 @@ impl Storage {
     }
 
     pub(crate) fn log(&self, name: &str) -> Result<LogStoreRef, StorageError> {
-        let url = self.url.join(&format!("{name}/")).map_err(|e| StorageError::Url(e.to_string()))?;
+        let url =
+            self.url.join(&format!("{name}/")).map_err(|e| StorageError::Url(e.to_string()))?;
         Ok(default_logstore(self.table(name), self.root.clone(), &url, &StorageConfig::default()))
     }
 }

@@ -288,8 +288,8 @@ fn store_settings(endpoint: String, region: &str, key_id: &str, secret: &str) ->
     }
 }
 
-/// Makes the data folder readable by its owner only: it holds keys.
-fn make_private(folder: &std::path::Path, disk: &dyn Disk) -> Result<(), OpenError> {
+/// Makes the data folder, if it is not there, readable by its owner only: it holds keys.
+pub fn make_private(folder: &std::path::Path, disk: &dyn Disk) -> Result<(), OpenError> {
     use std::os::unix::fs::PermissionsExt;
     let failed = |source| OpenError::Folder { path: folder.to_owned(), source };
     let is_new = !folder.exists();

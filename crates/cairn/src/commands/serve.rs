@@ -11,7 +11,7 @@ use durable::RealDisk;
 use server::chance::SystemChance;
 use server::clock::SystemClock;
 use server::credentials::credentials_path;
-use server::node::{Node, Seams};
+use server::node::{Node, Seams, make_private};
 use server::serve::{ServeError, listen, serve};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -87,10 +87,14 @@ pub fn run(arguments: Serve) -> Result<ExitCode> {
         // only after, so that /health never speaks for a node that is not ready.
         let listener = listen(settings.listen).await?;
         settings.listen = listener.local_addr().context("ask for the port")?;
+        let (clock, disk) = (Arc::new(SystemClock::start()), Arc::new(RealDisk));
+        make_private(&settings.data, disk.as_ref())?;
+        let lake = crate::lake::open(&settings.data.join("lake"), disk.clone(), clock.clone())?;
         let seams = Seams {
-            clock: Arc::new(SystemClock::start()),
+            clock,
             chance: Arc::new(SystemChance),
-            disk: Arc::new(RealDisk),
+            disk,
+            lake: Arc::new(lake),
             store: None,
         };
         let node = Node::open(settings, seams).await?;

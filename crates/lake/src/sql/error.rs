@@ -59,7 +59,7 @@ impl QueryError {
     }
 
     /// An error of the planner, in the words of the user's query.
-    pub(super) fn from_planning(error: &DataFusionError) -> Self {
+    pub(crate) fn from_planning(error: &DataFusionError) -> Self {
         let at = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(start);
         let root = error.find_root();
         if let DataFusionError::SchemaError(schema, _) = root {

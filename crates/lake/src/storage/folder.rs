@@ -43,7 +43,12 @@ impl fmt::Display for Folder {
 }
 
 /// Writes a file under its final name, replacing what is there or not.
-fn write(disk: &dyn Disk, path: &FilePath, payload: &PutPayload, is_new: bool) -> std::io::Result<()> {
+fn write(
+    disk: &dyn Disk,
+    path: &FilePath,
+    payload: &PutPayload,
+    is_new: bool,
+) -> std::io::Result<()> {
     let parent = path.parent().unwrap_or(FilePath::new("."));
     if !parent.exists() {
         disk.create_dir_all(parent)?;
@@ -176,7 +181,7 @@ impl MultipartUpload for Parts {
 
 #[cfg(test)]
 mod tests {
-    use durable::{Fault, FaultyDisk, RealDisk};
+    use durable::{FaultyDisk, RealDisk};
     use object_store::ObjectStoreExt as _;
 
     use super::*;
@@ -193,7 +198,8 @@ mod tests {
         assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "first");
         store.put(&path, "third".into()).await.unwrap();
         assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "third");
-        let names: Vec<_> = std::fs::read_dir(folder.path().join("t/_delta_log")).unwrap().collect();
+        let names: Vec<_> =
+            std::fs::read_dir(folder.path().join("t/_delta_log")).unwrap().collect();
         assert_eq!(names.len(), 1, "nothing temporary is left");
     }
 

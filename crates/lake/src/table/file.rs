@@ -35,7 +35,13 @@ const FOOTER_BYTES_GUESS: usize = 256 << 10;
 impl DataFile {
     pub fn new(entry: FileEntry, store: Arc<dyn ObjectStore>) -> DataFile {
         let path = Path::from(entry.path.as_str());
-        DataFile { entry: Arc::new(entry), store, path, metadata: OnceCell::new(), bloom_filters: Mutex::default() }
+        DataFile {
+            entry: Arc::new(entry),
+            store,
+            path,
+            metadata: OnceCell::new(),
+            bloom_filters: Mutex::default(),
+        }
     }
 
     /// The footer with the page index.

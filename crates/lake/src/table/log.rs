@@ -97,7 +97,9 @@ impl Log {
         let now_ms = now.as_millisecond();
         let mut actions: Vec<Action> = Vec::new();
         actions.extend(change.added.iter().map(|file| Action::Add(add(file, &change, now_ms))));
-        actions.extend(change.removed.iter().map(|file| Action::Remove(remove(file, &change, now_ms))));
+        actions.extend(
+            change.removed.iter().map(|file| Action::Remove(remove(file, &change, now_ms))),
+        );
         let mut properties = CommitProperties::default();
         if let Some(position) = change.position {
             let position = i64::try_from(position).unwrap_or(i64::MAX);
@@ -122,7 +124,8 @@ impl Log {
 async fn begin(store: LogStoreRef, columns: &SchemaRef) -> Result<(), LogError> {
     let mut fields = columns.fields().to_vec();
     fields.push(Arc::new(Field::new(DAY, DataType::Date32, true)));
-    let schema: StructType = (&Schema::new(fields)).try_into_kernel().map_err(DeltaTableError::from)?;
+    let schema: StructType =
+        (&Schema::new(fields)).try_into_kernel().map_err(DeltaTableError::from)?;
     let created = CreateBuilder::new()
         .with_log_store(store)
         .with_columns(schema.fields().cloned())

@@ -59,6 +59,8 @@ pub enum TableError {
     Log(#[from] LogError),
     #[error("write rows")]
     Encode(#[from] parquet::errors::ParquetError),
+    #[error("rebuild a record")]
+    Record(#[from] crate::record::DecodeError),
     #[error("join rows")]
     Arrow(#[from] arrow::error::ArrowError),
     #[error("put file {path}")]
@@ -294,11 +296,15 @@ impl Table {
         let paths: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
         let gone: Vec<String> = change.removed.iter().map(|file| file.path.clone()).collect();
         let Err(error) = log.commit(change, now).await else { return Ok(true) };
-        tracing::warn!(table = self.name, error = &error as &dyn std::error::Error, "commit failed; reading the log again");
+        tracing::warn!(
+            table = self.name,
+            error = &error as &dyn std::error::Error,
+            "commit failed; reading the log again"
+        );
         *log = Log::open(self.storage.log(&self.name)?, &self.columns).await?;
         let known: HashSet<String> = log.files()?.into_iter().map(|file| file.path).collect();
-        let is_made =
-            paths.iter().all(|path| known.contains(path)) && !gone.iter().any(|path| known.contains(path));
+        let is_made = paths.iter().all(|path| known.contains(path))
+            && !gone.iter().any(|path| known.contains(path));
         if !is_made {
             return Err(error.into());
         }
@@ -307,7 +313,9 @@ impl Table {
 
     fn add_files(&self, state: &mut State, added: Vec<FileEntry>) {
         let mut files = state.view.files.to_vec();
-        files.extend(added.into_iter().map(|entry| Arc::new(DataFile::new(entry, self.store.clone()))));
+        files.extend(
+            added.into_iter().map(|entry| Arc::new(DataFile::new(entry, self.store.clone()))),
+        );
         state.view.files = Arc::new(files);
     }
 
@@ -396,8 +404,9 @@ impl Table {
         let store = storage.table(name);
         let listed: Vec<_> = store.list(None).try_collect().await?;
         // The log last: what has no log is no table, and is removed again by the next try.
-        let (log, data): (Vec<_>, Vec<_>) =
-            listed.into_iter().partition(|object| object.location.as_ref().starts_with("_delta_log"));
+        let (log, data): (Vec<_>, Vec<_>) = listed
+            .into_iter()
+            .partition(|object| object.location.as_ref().starts_with("_delta_log"));
         for object in data.into_iter().chain(log) {
             store.delete(&object.location).await?;
         }
@@ -447,7 +456,8 @@ fn to_join(files: &[Arc<DataFile>], now: Timestamp) -> Option<Vec<Arc<DataFile>>
 pub async fn rows_of(file: &DataFile) -> Result<Vec<RecordBatch>, TableError> {
     let bytes = file.all().await?;
     let read = tokio::task::spawn_blocking(move || {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(16_384).build()?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(16_384).build()?;
         Ok::<_, TableError>(reader.collect::<Result<Vec<_>, _>>()?)
     });
     read.await?

@@ -1,0 +1,294 @@
+//! The real lake behind the server's seam: the same words in the types of both.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use bytes::Bytes;
+use durable::Disk;
+use event::lookup::{Lookup, Page};
+use jiff::Timestamp;
+use lake::sql::{Limits, QueryError};
+use lake::storage::Storage;
+use lake::{ImportError, LakeError, PreparedQuery, QueryFailure, TableError};
+use server::clock::Clock;
+use server::lake::{
+    Ask, Columns, FileFault, Hot, Import, ImportOptions, Imported, Lake, LakeFault, NamedTable,
+    Position, Prepared, Progress, QueryFault, ReadFile, Row, Rows, Size, TableName,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How often a running query's figures are passed on.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Tables in a folder, with threads of their own.
+#[derive(Debug)]
+pub struct RealLake {
+    lake: Arc<lake::Lake>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Opens the lake in `folder`, which is made if it is not there.
+pub fn open(folder: &Path, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<RealLake> {
+    disk.create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let storage = Storage::folder(folder, disk)?;
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let lake = lake::Lake::new(storage, threads).context("start the lake's threads")?;
+    Ok(RealLake { lake: Arc::new(lake), clock })
+}
+
+#[async_trait]
+impl Lake for RealLake {
+    async fn open_table(&self, table: &TableName, columns: Columns) -> Result<u64, LakeFault> {
+        match columns {
+            Columns::Events => {
+                let opened = self.lake.open_table(table.as_str(), self.clock.now()).await;
+                opened.map_err(|error| fault(table, error))
+            }
+            other => Err(LakeFault::Store {
+                table: table.as_str().to_owned(),
+                detail: format!("tables of {other:?} are not made by this version"),
+            }),
+        }
+    }
+
+    async fn remove_table(&self, table: &TableName) -> Result<(), LakeFault> {
+        self.lake.remove_table(table.as_str()).await.map_err(|error| fault(table, error))
+    }
+
+    async fn append(
+        &self,
+        rows: Vec<Row>,
+        wanted: Vec<(TableName, Vec<u32>)>,
+    ) -> Result<Vec<(u64, String)>, LakeFault> {
+        let rows = rows.into_iter().map(|row| lake::Row {
+            seq: row.seq,
+            account: row.account.to_string(),
+            record: row.record,
+        });
+        let first = wanted.first().map_or_else(TableName::history, |(table, _)| table.clone());
+        let wanted =
+            wanted.into_iter().map(|(table, places)| (table.as_str().to_owned(), places)).collect();
+        self.lake.append(rows.collect(), wanted).await.map_err(|error| fault(&first, error))
+    }
+
+    async fn commit(&self, table: &TableName, through: u64) -> Result<(), LakeFault> {
+        let done = self.lake.commit(table.as_str(), through, self.clock.now()).await;
+        done.map_err(|error| fault(table, error))
+    }
+
+    fn hot(&self, table: &TableName) -> Hot {
+        let hot = self.lake.hot(table.as_str());
+        Hot { rows: hot.rows, bytes: hot.bytes }
+    }
+
+    fn size(&self, table: &TableName) -> Size {
+        let size = self.lake.size(table.as_str());
+        Size { rows: size.rows, bytes: size.bytes, files: size.files }
+    }
+
+    async fn maintain(&self, table: &TableName, keep_from: Timestamp) -> Result<bool, LakeFault> {
+        let done = self.lake.maintain(table.as_str(), keep_from, self.clock.now()).await;
+        done.map_err(|error| fault(table, error))
+    }
+
+    async fn lookup(&self, table: &TableName, ask: Lookup) -> Result<Page, LakeFault> {
+        self.lake.lookup(table.as_str(), ask).await.map_err(|error| fault(table, error))
+    }
+
+    fn tables_of(
+        &self,
+        statement: &str,
+        parameters: &[String],
+    ) -> Result<Vec<NamedTable>, QueryFault> {
+        let parsed = lake::sql::parse(statement, parameters).map_err(statement_fault)?;
+        let named = parsed
+            .stores()
+            .iter()
+            .map(|store| NamedTable { name: store.name.clone(), position: position(store.at) });
+        Ok(named.collect())
+    }
+
+    async fn prepare(&self, ask: Ask) -> Result<Box<dyn Prepared>, QueryFault> {
+        let mut tables = HashMap::new();
+        for (name, readable) in ask.tables {
+            let account = readable.account.map(|account| account.to_string());
+            let provider = self.lake.readable(readable.table.as_str(), account);
+            tables.insert(name, provider.map_err(|error| fault(&readable.table, error))?);
+        }
+        let limits = Limits {
+            memory_bytes_max: ask.limits.memory_bytes_max,
+            spill_folder: Some(ask.limits.spill_folder),
+            spill_bytes_max: ask.limits.spill_bytes_max,
+            threads: ask.limits.threads,
+        };
+        let prepared = self.lake.prepare(ask.statement, ask.parameters, tables, limits).await;
+        let query = prepared.map_err(query_fault)?;
+        Ok(Box::new(RealQuery { lake: self.lake.clone(), query }))
+    }
+
+    async fn import(
+        &self,
+        table: &TableName,
+        options: ImportOptions,
+    ) -> Result<Box<dyn Import>, LakeFault> {
+        let options = lake::ImportOptions { account: options.account, from: options.from };
+        let import = self.lake.import(table.as_str(), options).map_err(|e| fault(table, e))?;
+        Ok(Box::new(RealImport {
+            lake: self.lake.clone(),
+            import: Arc::new(import),
+            table: table.clone(),
+            clock: self.clock.clone(),
+        }))
+    }
+}
+
+struct RealQuery {
+    lake: Arc<lake::Lake>,
+    query: PreparedQuery,
+}
+
+#[async_trait]
+impl Prepared for RealQuery {
+    fn columns(&self) -> &[String] {
+        &self.query.columns
+    }
+
+    async fn run(
+        self: Box<Self>,
+        rows: &mut dyn Rows,
+        progress: Arc<Progress>,
+        cancelled: CancellationToken,
+    ) -> Result<(), QueryFault> {
+        let inner = Arc::new(lake::Progress::default());
+        let mut portions = self.query.start(self.lake.runtime(), inner.clone());
+        let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+        loop {
+            let portion = tokio::select! {
+                () = cancelled.cancelled() => return Err(QueryFault::Cancelled),
+                portion = portions.recv() => portion,
+                _ = ticks.tick() => {
+                    pass_on(&inner, &progress);
+                    continue;
+                }
+            };
+            pass_on(&inner, &progress);
+            match portion {
+                None => return Ok(()),
+                Some(Ok(portion)) => rows.take(portion).await?,
+                Some(Err(error)) => return Err(query_fault(error)),
+            }
+        }
+    }
+}
+
+fn pass_on(from: &lake::Progress, to: &Progress) {
+    let pairs = [
+        (&from.events_scanned, &to.events_scanned),
+        (&from.events_matched, &to.events_matched),
+        (&from.bytes_scanned, &to.bytes_scanned),
+    ];
+    for (from, to) in pairs {
+        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+struct RealImport {
+    lake: Arc<lake::Lake>,
+    import: Arc<lake::Import>,
+    table: TableName,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Import for RealImport {
+    async fn add(&self, name: &str, bytes: Bytes) -> Result<ReadFile, FileFault> {
+        let import = self.import.clone();
+        let added = tokio::task::spawn_blocking(move || import.add(&bytes)).await;
+        let added = added.map_err(|error| FileFault::Unreadable(format!("{name}: {error}")))?;
+        match added {
+            Ok(read) => Ok(ReadFile {
+                events: read.events,
+                expired: read.expired,
+                refused: read.refused,
+                refused_count: read.refused_count,
+                uncompressed_bytes: read.uncompressed_bytes,
+            }),
+            Err(ImportError::Unreadable(reason)) => Err(FileFault::Unreadable(reason)),
+            Err(ImportError::Table(error)) => {
+                Err(FileFault::Lake(fault(&self.table, LakeError::Table(error))))
+            }
+        }
+    }
+
+    async fn commit(&self) -> Result<Imported, LakeFault> {
+        let (import, now) = (self.import.clone(), self.clock.now());
+        let done = self.lake.on_runtime(async move { import.commit(now).await }).await;
+        let done = done.map_err(|error| fault(&self.table, LakeError::Table(error)))?;
+        Ok(Imported { rows: done.rows, duplicates: done.duplicates })
+    }
+}
+
+fn fault(table: &TableName, error: LakeError) -> LakeFault {
+    let table = table.as_str().to_owned();
+    let detail = chain_of(&error);
+    match error {
+        LakeError::NoSuchTable(name) => LakeFault::NoSuchTable(name),
+        _ if is_full(&error) => LakeFault::Full { table },
+        LakeError::Lookup(_)
+        | LakeError::Table(TableError::Encode(_) | TableError::Arrow(_) | TableError::Record(_)) => {
+            LakeFault::Damaged { table, detail }
+        }
+        LakeError::Table(_) => LakeFault::Store { table, detail },
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Does a full disk stand behind this?
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(durable::is_disk_full) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn position(at: lake::sql::Position) -> Position {
+    Position { line: at.line, column: at.column }
+}
+
+fn statement_fault(error: QueryError) -> QueryFault {
+    QueryFault::Statement { message: error.to_string(), position: error.position().map(position) }
+}
+
+fn query_fault(failure: QueryFailure) -> QueryFault {
+    match failure {
+        QueryFailure::Query(error) => statement_fault(error),
+        QueryFailure::Value(text) => QueryFault::Value(text),
+        QueryFailure::Exhausted(text) => QueryFault::Exhausted(text),
+        QueryFailure::Damaged(detail) => {
+            QueryFault::Lake(LakeFault::Damaged { table: "of the query".to_owned(), detail })
+        }
+        QueryFailure::Failed(detail) => {
+            QueryFault::Lake(LakeFault::Store { table: "of the query".to_owned(), detail })
+        }
+    }
+}

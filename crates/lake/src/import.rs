@@ -1,0 +1,208 @@
+//! Log files into a table, without the journal.
+//!
+//! ```text
+//!   file ─ inflate ─▶ body ─ unwrap ─▶ records ─ check, decode ─▶ batches of this import
+//!                                                                   │ many: sorted, put as files
+//!   commit: drop events that are there already ─▶ sorted, put ─▶ one commit of the table's log
+//! ```
+//! Nothing is visible before the commit, and what is committed twice is there once: an event is
+//! known by its ID, among those of the same time.
+
+mod envelope;
+mod inflate;
+mod known;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use event::{AccountId, Limits, Records};
+use jiff::Timestamp;
+
+use crate::decode::{Decoder, Refused, RowIn};
+use crate::table::write::{Effort, RowAt};
+use crate::table::{Table, TableError};
+use known::KnownEvents;
+
+/// Rows of a batch: enough for its columns to be long, few enough to sort in memory that is near.
+const BATCH_ROWS: usize = 16_384;
+/// Decoded rows that wait for a commit, about; then they are put as files.
+const WAITING_BYTES_MAX: usize = 256 << 20;
+/// A record of a log file may be larger than what intake takes from a client.
+const RECORD_BYTES_MAX: usize = 4 << 20;
+/// Reasons that are told for one file.
+const REASONS_MAX: usize = 100;
+
+/// What an import accepts.
+#[derive(Debug, Clone)]
+pub struct ImportOptions {
+    /// Whose rows those are whose record names no account.
+    pub account: AccountId,
+    /// Older events stay out.
+    pub from: Option<Timestamp>,
+}
+
+/// What came of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadFile {
+    pub events: u64,
+    pub expired: u64,
+    /// Records that were not taken, with their place and reason: the first hundred.
+    pub refused: Vec<String>,
+    pub refused_count: u64,
+    pub uncompressed_bytes: u64,
+}
+
+/// What became durable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    pub rows: u64,
+    pub duplicates: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file's own fault; the import goes on without it.
+    #[error("{0}")]
+    Unreadable(String),
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// An import under way. Files may be added from several threads at once.
+#[derive(Debug)]
+pub struct Import {
+    table: Arc<Table>,
+    options: ImportOptions,
+    waiting: Mutex<Waiting>,
+    /// One commit at a time, and which events the table has, as far as it has been asked.
+    committing: tokio::sync::Mutex<KnownEvents>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    batches: Vec<Batch>,
+    bytes: usize,
+}
+
+/// Rows of one file, or some of them.
+#[derive(Debug)]
+struct Batch {
+    columns: RecordBatch,
+    /// The identity of each row's event.
+    ids: Vec<u128>,
+}
+
+impl Import {
+    pub fn new(table: Arc<Table>, options: ImportOptions) -> Import {
+        Import { table, options, waiting: Mutex::default(), committing: Default::default() }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().expect("no holder of this lock can panic")
+    }
+
+    /// How much waits in memory for the commit, about.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting().bytes
+    }
+
+    /// Is so much waiting that it should be committed?
+    pub fn is_full(&self) -> bool {
+        self.waiting_bytes() >= WAITING_BYTES_MAX
+    }
+
+    /// Reads a file: plain or compressed, of any shape that holds records. Blocks for as long as
+    /// it takes to decode it.
+    pub fn add(&self, bytes: &Bytes) -> Result<ReadFile, ImportError> {
+        let body = inflate::inflate(bytes).map_err(ImportError::Unreadable)?;
+        let mut read = ReadFile { uncompressed_bytes: body.len() as u64, ..ReadFile::default() };
+        let mut batches = Vec::new();
+        let unwrapped = envelope::unwrapped(&body).map_err(ImportError::Unreadable)?;
+        self.decode(unwrapped.as_deref().unwrap_or(&body), &mut read, &mut batches);
+        if read.events == 0 && read.refused_count > 0 {
+            let reason = read.refused.first().cloned().unwrap_or_default();
+            return Err(ImportError::Unreadable(format!("no record can be read; {reason}")));
+        }
+        let mut waiting = self.waiting();
+        for batch in batches {
+            waiting.bytes += batch.columns.get_array_memory_size();
+            waiting.batches.push(batch);
+        }
+        Ok(read)
+    }
+
+    fn decode(&self, body: &[u8], read: &mut ReadFile, batches: &mut Vec<Batch>) {
+        let limits = Limits { record_bytes_max: RECORD_BYTES_MAX, ..Limits::default() };
+        let mut decoder = Decoder::new();
+        let mut ids = Vec::new();
+        let mut records = Records::new(body);
+        while let Some(item) = records.next_checked(&limits) {
+            let (record, header) = match item.result {
+                Ok(checked) => checked,
+                Err(reason) => {
+                    read.refuse(format!("{}: {reason}", item.place));
+                    continue;
+                }
+            };
+            if self.options.from.is_some_and(|from| header.event_time < from) {
+                read.expired += 1;
+                continue;
+            }
+            let account = header.recipient().unwrap_or(self.options.account);
+            let row = RowIn { account: account.as_str(), record };
+            if decoder.rows() >= BATCH_ROWS {
+                batches.push(Batch { columns: decoder.finish(), ids: std::mem::take(&mut ids) });
+            }
+            let mut pushed = decoder.push_checked(row, &header);
+            if matches!(pushed, Err(Refused::Full)) {
+                batches.push(Batch { columns: decoder.finish(), ids: std::mem::take(&mut ids) });
+                pushed = decoder.push_checked(row, &header);
+            }
+            match pushed {
+                Ok(pushed) => {
+                    ids.push(pushed.event_id);
+                    read.events += 1;
+                }
+                Err(reason) => read.refuse(format!("{}: {reason}", item.place)),
+            }
+        }
+        if decoder.rows() > 0 {
+            batches.push(Batch { columns: decoder.finish(), ids });
+        }
+    }
+
+    /// Makes all that was added so far durable and visible.
+    pub async fn commit(&self, now: Timestamp) -> Result<Imported, TableError> {
+        let mut known = self.committing.lock().await;
+        let waiting = std::mem::take(&mut *self.waiting());
+        if waiting.batches.is_empty() {
+            return Ok(Imported::default());
+        }
+        let (batches, ids): (Vec<_>, Vec<_>) =
+            waiting.batches.into_iter().map(|batch| (batch.columns, batch.ids)).unzip();
+        let mut rows = crate::table::write::in_order(&batches);
+        let all = rows.len();
+        known.look_up(&self.table, &rows).await?;
+        let mut seen = HashSet::with_capacity(rows.len());
+        let id = |row: &RowAt| ids[row.batch as usize][row.row as usize];
+        rows.retain(|row| !known.has(id(row)) && seen.insert(id(row)));
+        let imported = Imported { rows: rows.len() as u64, duplicates: (all - rows.len()) as u64 };
+        drop(ids);
+        let put = self.table.put_rows(Arc::new(batches), rows, Effort::Quick).await?;
+        let paths = put.iter().map(|file| file.path.clone()).collect();
+        self.table.add_put(put, now).await?;
+        known.add(paths, seen);
+        Ok(imported)
+    }
+}
+
+impl ReadFile {
+    fn refuse(&mut self, reason: String) {
+        self.refused_count += 1;
+        if self.refused.len() < REASONS_MAX {
+            self.refused.push(reason);
+        }
+    }
+}

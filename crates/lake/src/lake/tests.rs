@@ -1,0 +1,289 @@
+//! The life of a table: appended, committed, imported, asked, joined, expired, opened again.
+
+use std::path::{Path, PathBuf};
+
+use durable::RealDisk;
+use event::AccountId;
+use event::lookup::{Field, Filter, Test};
+use tempfile::TempDir;
+
+use super::*;
+use crate::import::Imported;
+use crate::query::Progress;
+
+const ACCOUNT: &str = "111122223333";
+const NAME: &str = "history";
+
+struct World {
+    folder: TempDir,
+    lake: Lake,
+    now: Timestamp,
+}
+
+impl World {
+    async fn new() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = open(folder.path());
+        let now = "2026-03-02T12:00:00Z".parse().unwrap();
+        lake.open_table(NAME, now).await.unwrap();
+        World { folder, lake, now }
+    }
+
+    /// As after a crash: what was only in memory is gone.
+    async fn reopened(mut self) -> (World, u64) {
+        self.lake = open(self.folder.path());
+        let position = self.lake.open_table(NAME, self.now).await.unwrap();
+        (self, position)
+    }
+
+    async fn append(&self, seqs: std::ops::RangeInclusive<u64>) {
+        let rows: Vec<Row> = seqs.map(|seq| row(seq)).collect();
+        let places = (0..rows.len() as u32).collect();
+        let unreadable = self.lake.append(rows, vec![(NAME.to_owned(), places)]).await.unwrap();
+        assert_eq!(unreadable, []);
+    }
+
+    async fn query(&self, statement: &str) -> Vec<TextRow> {
+        let table = self.lake.readable(NAME, None).unwrap();
+        let tables = HashMap::from([("t".to_owned(), table)]);
+        let limits = Limits::default();
+        let prepared = self.lake.prepare(statement.to_owned(), Vec::new(), tables, limits).await;
+        let mut portions =
+            prepared.unwrap().start(self.lake.runtime(), Arc::new(Progress::default()));
+        let mut rows = Vec::new();
+        while let Some(portion) = portions.recv().await {
+            rows.extend(portion.unwrap());
+        }
+        rows
+    }
+
+    async fn count(&self) -> u64 {
+        self.query("SELECT count(*) FROM t").await[0][0].as_deref().unwrap().parse().unwrap()
+    }
+
+    async fn lookup(&self, filters: Vec<Filter>, limit: usize) -> Page {
+        self.lake.lookup(NAME, self.ask(filters, limit)).await.unwrap()
+    }
+
+    fn ask(&self, filters: Vec<Filter>, limit: usize) -> Lookup {
+        Lookup {
+            account: AccountId::parse(ACCOUNT).unwrap(),
+            region: Some("us-east-1".to_owned()),
+            from: "2026-01-01T00:00:00Z".parse().unwrap(),
+            to: self.now,
+            filters,
+            after: None,
+            limit,
+        }
+    }
+
+    fn data_files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let table = self.folder.path().join(NAME);
+        for day in std::fs::read_dir(table).unwrap().map(|entry| entry.unwrap().path()) {
+            if day.file_name().unwrap() != "_delta_log" {
+                files.extend(std::fs::read_dir(day).unwrap().map(|file| file.unwrap().path()));
+            }
+        }
+        files
+    }
+}
+
+use crate::query::TextRow;
+
+fn open(folder: &Path) -> Lake {
+    Lake::new(Storage::folder(folder, Arc::new(RealDisk)).unwrap(), 2).unwrap()
+}
+
+/// One event a minute, in three days; every tenth is by `mallory`.
+fn record(n: u64) -> String {
+    let time = "2026-02-28T00:00:00Z".parse::<Timestamp>().unwrap()
+        + jiff::SignedDuration::from_mins(n as i64);
+    let user = if n % 10 == 0 { "mallory" } else { "alice" };
+    format!(
+        r#"{{"eventVersion":"1.11","userIdentity":{{"type":"IAMUser","principalId":"AIDA{n}","arn":"arn:aws:iam::{ACCOUNT}:user/{user}","accountId":"{ACCOUNT}","accessKeyId":"AKIA{user}","userName":"{user}"}},"eventTime":"{time}","eventSource":"s3.amazonaws.com","eventName":"PutBucketPolicy","awsRegion":"us-east-1","sourceIPAddress":"203.0.113.9","userAgent":"aws-cli/2","requestParameters":{{"bucketName":"bucket-{}","deep":{{"n":{n}.50}}}},"responseElements":null,"requestID":"r{n}","eventID":"{:08x}-0000-4000-8000-000000000000","readOnly":false,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"{ACCOUNT}","eventCategory":"Management"}}"#,
+        n % 3,
+        n,
+    )
+}
+
+fn row(seq: u64) -> Row {
+    Row { seq, account: ACCOUNT.to_owned(), record: record(seq).into() }
+}
+
+fn log_file(numbers: std::ops::Range<u64>) -> Bytes {
+    let records: Vec<String> = numbers.map(record).collect();
+    format!("{{\"Records\":[{}]}}", records.join(",")).into()
+}
+
+fn filter(field: Field, value: &str) -> Filter {
+    Filter { field, test: Test::Is(vec![value.to_owned()]), negated: false }
+}
+
+fn options() -> ImportOptions {
+    ImportOptions { account: AccountId::parse(ACCOUNT).unwrap(), from: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appended_rows_are_visible_at_once_and_committed_rows_stay() {
+    let world = World::new().await;
+    world.append(1..=100).await;
+    assert_eq!(world.count().await, 100);
+    assert_eq!(world.lake.hot(NAME).rows, 100);
+    world.lake.commit(NAME, 100, world.now).await.unwrap();
+    assert_eq!(world.lake.hot(NAME).rows, 0);
+    world.append(101..=150).await;
+    assert_eq!(world.count().await, 150);
+
+    let (world, position) = world.reopened().await;
+    assert_eq!(
+        (position, world.count().await),
+        (100, 100),
+        "the rest comes from the journal again"
+    );
+    world.append(90..=150).await;
+    assert_eq!(world.count().await, 150, "rows up to the position are there already");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_come_back_byte_for_byte_from_memory_and_from_files() {
+    let world = World::new().await;
+    world.append(1..=20).await;
+    world.lake.commit(NAME, 20, world.now).await.unwrap();
+    world.append(21..=40).await;
+    let page = world.lookup(Vec::new(), 50).await;
+    let records: Vec<&str> = page.events.iter().map(|event| event.record.as_str()).collect();
+    let expected: Vec<String> = (1..=40).rev().map(record).collect();
+    assert_eq!(records, expected);
+    let rows = world.query("SELECT eventJson FROM t WHERE eventID LIKE '00000007%'").await;
+    assert_eq!(rows, [[Some(record(7))]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_follow_each_other_through_memory_and_files_of_several_days() {
+    let world = World::new().await;
+    world.append(1..=2500).await;
+    world.lake.commit(NAME, 2500, world.now).await.unwrap();
+    world.append(2501..=3000).await;
+    assert_eq!(world.data_files().len(), 2, "one file for each day that has committed rows");
+    let mut numbers = Vec::new();
+    let mut ask = world.ask(vec![filter(Field::Username, "mallory")], 50);
+    loop {
+        let page = world.lake.lookup(NAME, ask.clone()).await.unwrap();
+        numbers.extend(page.events.iter().map(|event| event.event_id[..8].to_owned()));
+        if !page.more {
+            break;
+        }
+        ask.after = page.events.last().map(|event| event.place());
+        // What arrives between two pages is newer and does not disturb.
+        let seq = 3000 + numbers.len() as u64;
+        world.append(seq..=seq).await;
+    }
+    let expected: Vec<String> = (1..=300).rev().map(|n| format!("{:08x}", n * 10)).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_attribute_finds_its_events() {
+    let world = World::new().await;
+    world.append(1..=200).await;
+    world.lake.commit(NAME, 200, world.now).await.unwrap();
+    world.append(201..=300).await;
+    let count = async |filters| world.lookup(filters, 1000).await.events.len();
+    assert_eq!(count(vec![filter(Field::Username, "mallory")]).await, 30);
+    assert_eq!(count(vec![filter(Field::AccessKeyId, "AKIAmallory")]).await, 30);
+    assert_eq!(count(vec![filter(Field::EventName, "PutBucketPolicy")]).await, 300);
+    assert_eq!(count(vec![filter(Field::EventName, "putbucketpolicy")]).await, 0);
+    assert_eq!(count(vec![filter(Field::ReadOnly, "false")]).await, 300);
+    assert_eq!(count(vec![filter(Field::ReadOnly, "true")]).await, 0);
+    assert_eq!(count(vec![filter(Field::EventSource, "s3.amazonaws.com")]).await, 300);
+    assert_eq!(count(vec![filter(Field::EventCategory, "Management")]).await, 300);
+    let one = filter(Field::EventId, "0000002a-0000-4000-8000-000000000000");
+    assert_eq!(count(vec![one]).await, 1);
+    let not = Filter { negated: true, ..filter(Field::Username, "mallory") };
+    let text = Test::Contains("\"N\":41.50".to_owned());
+    let text = Filter { field: Field::Record, test: text, negated: false };
+    assert_eq!(count(vec![not.clone()]).await, 270);
+    assert_eq!(count(vec![not, text]).await, 1);
+
+    let mut other = world.ask(Vec::new(), 10);
+    other.account = AccountId::parse("999999999999").unwrap();
+    assert_eq!(world.lake.lookup(NAME, other).await.unwrap(), Page::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_file_twice_changes_nothing() {
+    let world = World::new().await;
+    world.append(1..=10).await;
+    world.lake.commit(NAME, 10, world.now).await.unwrap();
+    world.append(11..=20).await;
+    let import = world.lake.import(NAME, options()).unwrap();
+    // Ten are in files, ten in memory, and ten stand in both of these.
+    for numbers in [1..41, 31..61] {
+        import.add(&log_file(numbers)).unwrap();
+    }
+    let imported = import.commit(world.now).await.unwrap();
+    assert_eq!(imported, Imported { rows: 40, duplicates: 30 });
+    assert_eq!(world.count().await, 60);
+    import.add(&log_file(1..61)).unwrap();
+    let again = import.commit(world.now).await.unwrap();
+    assert_eq!(again, Imported { rows: 0, duplicates: 60 });
+    let another = world.lake.import(NAME, options()).unwrap();
+    another.add(&log_file(50..71)).unwrap();
+    let more = another.commit(world.now).await.unwrap();
+    assert_eq!(more, Imported { rows: 10, duplicates: 11 });
+    assert_eq!(world.count().await, 70);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_leaves_the_others() {
+    let world = World::new().await;
+    let import = world.lake.import(NAME, options()).unwrap();
+    for bad in [&b"no json"[..], b"\x1f\x8b\x08\x00", b"{\"Records\":[{\"a\":1}]}", b""] {
+        assert!(import.add(&Bytes::copy_from_slice(bad)).is_err(), "{bad:?}");
+    }
+    let mixed = format!("{}\n{{\"a\":1}}\n{}\n", record(1), record(2));
+    let read = import.add(&mixed.into()).unwrap();
+    assert_eq!((read.events, read.refused_count), (2, 1));
+    assert!(read.refused[0].starts_with("line 2: "), "{:?}", read.refused);
+    assert_eq!(import.commit(world.now).await.unwrap().rows, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_become_one_and_old_files_go() {
+    let world = World::new().await;
+    for n in 1..=9 {
+        world.append(n..=n).await;
+        world.lake.commit(NAME, n, world.now).await.unwrap();
+    }
+    world.append(2000..=2000).await;
+    world.lake.commit(NAME, 2000, world.now).await.unwrap();
+    assert_eq!(world.lake.size(NAME).files, 10);
+    let long_ago = "2026-01-01T00:00:00Z".parse().unwrap();
+    assert!(world.lake.maintain(NAME, long_ago, world.now).await.unwrap());
+    assert_eq!(world.lake.size(NAME).files, 2);
+    assert!(!world.lake.maintain(NAME, long_ago, world.now).await.unwrap());
+    assert_eq!(world.count().await, 10);
+    let march = "2026-03-01T00:00:00Z".parse().unwrap();
+    assert!(world.lake.maintain(NAME, march, world.now).await.unwrap());
+    assert_eq!(world.count().await, 1);
+    // What left the table leaves the disk a while later.
+    assert_eq!(world.data_files().len(), 11);
+    let later = world.now + jiff::SignedDuration::from_hours(1);
+    assert!(!world.lake.maintain(NAME, march, later).await.unwrap());
+    assert_eq!(world.data_files().len(), 1);
+    let (world, position) = world.reopened().await;
+    assert_eq!((position, world.count().await), (2000, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_table_leaves_nothing() {
+    let world = World::new().await;
+    world.append(1..=10).await;
+    world.lake.commit(NAME, 10, world.now).await.unwrap();
+    world.lake.remove_table(NAME).await.unwrap();
+    assert!(world.data_files().is_empty());
+    assert!(matches!(world.lake.table(NAME), Err(LakeError::NoSuchTable(_))));
+    world.lake.open_table(NAME, world.now).await.unwrap();
+    assert_eq!(world.count().await, 0);
+}

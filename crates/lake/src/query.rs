@@ -1,0 +1,187 @@
+//! A query from its text to rows of text.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::DataFrame;
+use futures::StreamExt as _;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::scan::STORE_URL;
+use crate::sql::{self, Limits, QueryError, text};
+
+/// A row of a result; NULL is `None`.
+pub type TextRow = Vec<Option<String>>;
+
+/// Rows that are handed over at a time, and how many such portions may wait.
+const PORTION_ROWS: usize = 1_024;
+const PORTIONS_WAITING_MAX: usize = 4;
+
+/// How far a query has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Rows read from files and memory.
+    pub events_scanned: AtomicU64,
+    /// Rows of the result.
+    pub events_matched: AtomicU64,
+    pub bytes_scanned: AtomicU64,
+}
+
+/// Why a query ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryFailure {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// A value it met cannot be dealt with.
+    #[error("{0}")]
+    Value(String),
+    #[error("{0}")]
+    Exhausted(String),
+    /// A file of the table is missing or cannot be read.
+    #[error("{0}")]
+    Damaged(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A query whose meaning is known.
+#[derive(Debug)]
+pub struct PreparedQuery {
+    pub columns: Vec<String>,
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+}
+
+/// Finds out what a statement means over the given tables, by name in lower case.
+pub async fn prepare(
+    statement: &str,
+    parameters: &[String],
+    tables: &HashMap<String, Arc<dyn TableProvider>>,
+    limits: &Limits,
+) -> Result<PreparedQuery, QueryFailure> {
+    let parsed = sql::parse(statement, parameters)?;
+    let session = sql::session(limits).map_err(|error| failure(&error))?;
+    let url = Url::parse(STORE_URL).map_err(|error| QueryFailure::Failed(error.to_string()))?;
+    // Plans name a store; files are opened by their own reader, so nothing is ever read from it.
+    session.register_object_store(&url, Arc::new(object_store::memory::InMemory::new()));
+    let prepared = parsed.plan(&session, |name| tables.get(name).cloned()).await?;
+    let frame = DataFrame::new(session.state(), prepared.plan);
+    let context = Arc::new(frame.task_ctx());
+    let plan = frame.create_physical_plan().await.map_err(|error| planning_failure(&error))?;
+    Ok(PreparedQuery { columns: prepared.columns, plan, context })
+}
+
+impl PreparedQuery {
+    /// Runs on `runtime`. Rows come in portions until the channel ends; an error is the last item.
+    /// Dropping the receiver ends the query.
+    pub fn start(
+        self,
+        runtime: &Handle,
+        progress: Arc<Progress>,
+    ) -> mpsc::Receiver<Result<Vec<TextRow>, QueryFailure>> {
+        let (sender, receiver) = mpsc::channel(PORTIONS_WAITING_MAX);
+        runtime.spawn(async move {
+            let closed = sender.clone();
+            tokio::select! {
+                done = self.run(&sender, &progress) => {
+                    if let Err(error) = done {
+                        let _ = sender.send(Err(failure(&error))).await;
+                    }
+                }
+                () = closed.closed() => {}
+            }
+        });
+        receiver
+    }
+
+    async fn run(
+        &self,
+        sender: &mpsc::Sender<Result<Vec<TextRow>, QueryFailure>>,
+        progress: &Progress,
+    ) -> Result<(), DataFusionError> {
+        let mut batches = execute_stream(self.plan.clone(), self.context.clone())?;
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(200));
+        loop {
+            let batch = tokio::select! {
+                batch = batches.next() => batch,
+                _ = ticks.tick() => {
+                    self.note(progress);
+                    continue;
+                }
+            };
+            let Some(batch) = batch else { break };
+            let batch = batch?;
+            for from in (0..batch.num_rows()).step_by(PORTION_ROWS) {
+                let to = (from + PORTION_ROWS).min(batch.num_rows());
+                let mut rows = Vec::with_capacity(to - from);
+                for row in from..to {
+                    let values = batch.columns().iter().map(|column| text::text_of(column, row));
+                    rows.push(values.collect::<Result<TextRow, _>>()?);
+                }
+                progress.events_matched.fetch_add(rows.len() as u64, Ordering::Relaxed);
+                if sender.send(Ok(rows)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        self.note(progress);
+        Ok(())
+    }
+
+    /// Sums what the plan's leaves have read.
+    fn note(&self, progress: &Progress) {
+        let mut scanned = (0, 0);
+        leaves(&self.plan, &mut |leaf| {
+            let Some(metrics) = leaf.metrics() else { return };
+            scanned.0 += metrics.output_rows().unwrap_or(0) as u64;
+            let bytes = metrics.sum_by_name("bytes_scanned").map_or(0, |value| value.as_usize());
+            scanned.1 += bytes as u64;
+        });
+        progress.events_scanned.store(scanned.0, Ordering::Relaxed);
+        progress.bytes_scanned.store(scanned.1, Ordering::Relaxed);
+    }
+}
+
+fn leaves(plan: &Arc<dyn ExecutionPlan>, visit: &mut impl FnMut(&Arc<dyn ExecutionPlan>)) {
+    let children = plan.children();
+    if children.is_empty() {
+        visit(plan);
+    }
+    for child in children {
+        leaves(child, visit);
+    }
+}
+
+/// What is wrong is found while planning: a type that does not fit, a file that is not there.
+fn planning_failure(error: &DataFusionError) -> QueryFailure {
+    match error.find_root() {
+        DataFusionError::ParquetError(_)
+        | DataFusionError::ObjectStore(_)
+        | DataFusionError::External(_)
+        | DataFusionError::IoError(_) => failure(error),
+        _ => QueryError::from_planning(error).into(),
+    }
+}
+
+fn failure(error: &DataFusionError) -> QueryFailure {
+    let root = error.find_root();
+    let text = root.strip_backtrace();
+    match root {
+        DataFusionError::ResourcesExhausted(_) => QueryFailure::Exhausted(text),
+        DataFusionError::ParquetError(_)
+        | DataFusionError::ObjectStore(_)
+        | DataFusionError::External(_)
+        | DataFusionError::IoError(_) => QueryFailure::Damaged(text),
+        DataFusionError::Execution(_) | DataFusionError::ArrowError(..) => {
+            QueryFailure::Value(text)
+        }
+        _ => QueryFailure::Failed(text),
+    }
+}
