@@ -98,8 +98,24 @@ impl<'a> Walk<'a> {
         let at = self.space(at);
         match self.byte(at) {
             Some(b',') => (Some(self.gap(at + 1)), at),
-            _ => (None, at + 1),
+            _ => (None, self.close(at)),
         }
+    }
+
+    /// Skips the bracket that closes a container.
+    #[inline(always)]
+    fn close(&mut self, at: usize) -> usize {
+        match self.byte(at) {
+            Some(b'}' | b']') => at + 1,
+            _ => self.broken(),
+        }
+    }
+
+    /// Gives up on a text that nobody has checked, at its end.
+    #[cold]
+    fn broken(&mut self) -> usize {
+        self.notes.is_odd = true;
+        self.text.len()
     }
 
     /// The end of the string whose first character is at `at`, and whether it has escapes.
@@ -155,7 +171,11 @@ impl<'a> Walk<'a> {
     fn key(&mut self, at: usize) -> (usize, bool, usize) {
         let (end, escaped) = self.string(at + 1);
         let colon = self.space(end + 1);
-        (end, escaped, self.gap(colon + 1))
+        let value = match self.byte(colon) {
+            Some(b':') => self.gap(colon + 1),
+            _ => self.broken(),
+        };
+        (end, escaped, value)
     }
 
     /// Walks over the object at `at`; gives where it ends.
@@ -194,7 +214,7 @@ impl<'a> Walk<'a> {
             at = next;
         }
         self.notes.shape.push(END);
-        at + 1
+        self.close(at)
     }
 
     /// A member without a column, or one that came before.
@@ -256,7 +276,7 @@ impl<'a> Walk<'a> {
         let first = self.byte(at);
         if first == Some(b'n') {
             self.notes.shape[place.shape] += NULL;
-            return (at + 4).min(self.text.len());
+            return self.value_end(at);
         }
         match (column, first) {
             (Column::Text(texts), Some(b'"')) => {
@@ -343,7 +363,7 @@ impl<'a> Walk<'a> {
         let mut nth = 0;
         map.begin(row);
         let mut at = self.space(at + 1);
-        let mut end = at + 1;
+        let mut end = at;
         while self.byte(at) == Some(b'"') {
             let (key_end, escaped, value) = self.key(at);
             let key = self.slice(at + 1, key_end);
@@ -366,7 +386,7 @@ impl<'a> Walk<'a> {
                     }
                     value_end + 1
                 }
-                Some(b'n') => (value + 4).min(self.text.len()),
+                Some(b'n') => self.value_end(value),
                 _ => {
                     let value_end = self.value_end(value);
                     map.values().push(entry, self.slice(value, value_end));
@@ -378,6 +398,9 @@ impl<'a> Walk<'a> {
             (next, end) = self.comma(value_end);
             let Some(next) = next else { break };
             at = next;
+        }
+        if nth == 0 {
+            end = self.close(at);
         }
         map.end();
         if marks != 0 {
@@ -419,11 +442,15 @@ impl<'a> Walk<'a> {
         let mut exact = true;
         list.begin(row);
         let mut at = self.space(at + 1);
-        let mut end = at + 1;
+        if self.byte(at) == Some(b']') {
+            list.end();
+            self.notes.shape.push(LIST_END);
+            return (at + 1, true);
+        }
         // The shape of the last element, and where the first of the elements like it has ended.
         let mut last = 0..0;
         let mut different_end = self.notes.shape.len();
-        while self.byte(at).is_some_and(|byte| byte != b']') {
+        let end = loop {
             let start = self.notes.shape.len();
             let element_end = match self.byte(at) {
                 Some(b'{') => {
@@ -441,11 +468,10 @@ impl<'a> Walk<'a> {
                 different_end = shape.len();
             }
             last = start..shape.len();
-            let next;
-            (next, end) = self.comma(element_end);
-            let Some(next) = next else { break };
+            let (next, end) = self.comma(element_end);
+            let Some(next) = next else { break end };
             at = next;
-        }
+        };
         list.end();
         self.notes.shape.truncate(different_end);
         self.notes.shape.push(LIST_END);

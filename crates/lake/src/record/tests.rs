@@ -19,7 +19,8 @@ fn batch() -> RecordBatch {
 }
 
 fn with_column(batch: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
-    let columns = batch.schema().fields().iter().zip(batch.columns()).map(|(field, old)| {
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, old)| {
         let column = if field.name() == name { column.clone() } else { old.clone() };
         (field.name().clone(), column)
     });
