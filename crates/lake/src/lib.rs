@@ -1,18 +1,19 @@
 //! What can be asked?
 //!
-//! An event data store is a table of events; this crate says what its columns are ([`schema`]) and
-//! answers SELECTs over it in the dialect that CloudTrail Lake documents, Trino's ([`sql`]).
+//! An event data store is a table of events; this crate says what its columns are ([`schema`]),
+//! turns records into them ([`decode`]) and back, to the byte ([`record`]), and answers SELECTs over
+//! it in the dialect that CloudTrail Lake documents, Trino's ([`sql`]).
 //!
 //! The only crate that names Arrow, Parquet, DataFusion or Delta. What must never be here: HTTP,
 //! AWS shapes, accounts and their permissions.
 
-mod decode;
+pub mod decode;
 mod import;
 mod lake;
 mod lookup;
 mod prune;
 mod query;
-mod record;
+pub mod record;
 mod scan;
 pub mod schema;
 pub mod sql;

@@ -55,6 +55,27 @@ pub fn events_schema() -> SchemaRef {
     Arc::new(Schema::new(columns))
 }
 
+/// The columns of an events table as they lie in its files: those of [`events_schema`] without
+/// `eventjson` and `eventjsonchecksum`, which are computed from the rest, and behind them our own.
+///
+/// | column | holds |
+/// |---|---|
+/// | `cairn_account` | the account that the row belongs to; it decides who may read it |
+/// | `cairn_username`, `cairn_resources` | what LookupEvents calls Username and Resources |
+/// | `cairn_shape`, `cairn_rest` | with the other columns, the exact bytes of the record: see [`crate::record`] |
+pub fn stored_events_schema() -> SchemaRef {
+    let events = events_schema();
+    let computed = |field: &&FieldRef| matches!(&**field.name(), "eventjson" | "eventjsonchecksum");
+    let mut columns: Vec<FieldRef> =
+        events.fields().iter().filter(|field| !computed(field)).cloned().collect();
+    columns.push(Arc::new(Field::new("cairn_account", DataType::Utf8, false)));
+    columns.push(column("cairn_username", DataType::Utf8));
+    columns.push(column("cairn_resources", list(texts_of(&["type", "name"]))));
+    columns.push(Arc::new(Field::new("cairn_shape", DataType::Binary, false)));
+    columns.push(column("cairn_rest", DataType::Binary));
+    Arc::new(Schema::new(columns))
+}
+
 /// The columns of an event data store that holds AWS Config configuration items.
 pub fn configuration_items_schema() -> SchemaRef {
     let mut columns = header();

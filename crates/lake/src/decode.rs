@@ -1,0 +1,235 @@
+//! From the bytes of records to columns.
+//!
+//! ```text
+//!   record ──read_again──▶ header ─┐
+//!      │                           ├─▶ time and identity (Pushed), Username, Resources
+//!      └──walk, once──▶ columns ───┘
+//!              └──────▶ shape, rest ──rebuilt──▶ the same bytes? else the whole record is the rest
+//! ```
+//!
+//! One walk over the text, no tree, no allocation for a value. A column is touched only by the rows
+//! that have a value for it; what lies between is filled in later, many rows at once.
+//!
+//! How values become columns, beyond what the schema says:
+//! - Texts take what they are given: a number, boolean, object or array is kept as its JSON text.
+//! - `readonly` and `managementevent` also read `"true"` and `"True"`. Times also read all that
+//!   [`event::event_time`] reads, and the old `20131102T010628Z` of session attributes.
+//! - Maps keep strings unescaped and other values as their JSON text; `null` is a null value. Where a
+//!   record has something else than an object, such as a string, the map has it under the key `""`.
+//! - `eventtime`, `eventsource` and `eventname` are those of [`Header`]: where the record has them
+//!   elsewhere (Insights, aggregated events), they are filled in, so that every row can be found.
+//!   All other columns are null where the record has no such member.
+
+mod columns;
+mod walk;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use event::lookup::NamedResource;
+use event::{Header, Refusal, named_resources, read_again, user_name};
+
+use crate::record::Comparison;
+use crate::record::members::{EVENT, Kind, Member, Object, place};
+use crate::record::rebuild::rebuild;
+use crate::record::shape::WHOLE;
+use crate::schema::stored_events_schema;
+use columns::{Column, ListColumn, ObjectColumn, TextColumn};
+use walk::{Notes, Walk};
+
+/// One record on its way into a table.
+#[derive(Debug, Clone, Copy)]
+pub struct RowIn<'a> {
+    /// Whose row it becomes: 12 digits. Never taken from the record.
+    pub account: &'a str,
+    /// A record that [`event::check`] has taken, whatever the limits were then.
+    pub record: &'a [u8],
+}
+
+/// What to sort and deduplicate by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushed {
+    pub event_time_us: i64,
+    /// [`Header::event_id_or_derived`].
+    pub event_id: u128,
+}
+
+/// Why a record is not in the batch. The batch is as it was before.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Record(#[from] Refusal),
+    /// Take what is there with [`Decoder::finish`] and push the record again.
+    #[error("the batch is full")]
+    Full,
+}
+
+/// Arrow's offsets end at 2 GiB: so many bytes may come into one batch.
+const BATCH_BYTES_MAX: usize = i32::MAX as usize / 2;
+/// What a row costs beside the bytes of its record, about: offsets and bits of the columns.
+const ROW_BYTES: usize = 256;
+
+/// The rows of one batch, being collected.
+pub struct Decoder {
+    rows: usize,
+    bytes: usize,
+    event: ObjectColumn,
+    account: TextColumn,
+    user_name: TextColumn,
+    resources: ListColumn,
+    shape: TextColumn,
+    rest: TextColumn,
+    notes: Notes,
+}
+
+/// The elements of `cairn_resources`.
+static NAMED_RESOURCE: Object = Object {
+    members: &[Member { key: "type", kind: Kind::Text }, Member { key: "name", kind: Kind::Text }],
+};
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    pub fn new() -> Self {
+        Self {
+            rows: 0,
+            bytes: 0,
+            event: ObjectColumn::new(&EVENT),
+            account: TextColumn::default(),
+            user_name: TextColumn::default(),
+            resources: ListColumn::new(&NAMED_RESOURCE),
+            shape: TextColumn::default(),
+            rest: TextColumn::default(),
+            notes: Notes::default(),
+        }
+    }
+
+    /// Adds a row. Records that are broken after all are refused.
+    pub fn push(&mut self, row: RowIn<'_>) -> Result<Pushed, Refused> {
+        let header = read_again(row.record)?;
+        self.push_checked(row, &header)
+    }
+
+    /// Adds a row, trusting that `header` is what [`event::check`] or [`event::split`] made of this
+    /// very record.
+    pub fn push_checked(&mut self, row: RowIn<'_>, header: &Header<'_>) -> Result<Pushed, Refused> {
+        let RowIn { account, record } = row;
+        if self.bytes + record.len() > BATCH_BYTES_MAX {
+            return Err(Refused::Full);
+        }
+        // Nothing below can fail, so a row is pushed as a whole or not at all.
+        if let Err(e) = std::str::from_utf8(record) {
+            return Err(Refusal::InvalidUtf8 { offset: e.valid_up_to() }.into());
+        }
+        let row = self.rows;
+        Walk::record(record, &mut self.event, row, &mut self.notes);
+        self.push_derived(header, record);
+        self.push_record(record);
+        self.account.push(row, account.as_bytes());
+        self.rows += 1;
+        self.bytes += record.len() + ROW_BYTES;
+        Ok(Pushed {
+            event_time_us: header.event_time.as_microsecond(),
+            event_id: header.event_id_or_derived(record).as_u128(),
+        })
+    }
+
+    /// What is not in the record, or not where its column looks for it.
+    fn push_derived(&mut self, header: &Header<'_>, record: &[u8]) {
+        let row = self.rows;
+        let event = &mut self.event.children;
+        if let Column::Time(times) = &mut event[place::EVENT_TIME]
+            && !times.has(row)
+        {
+            times.push(row, header.event_time.as_microsecond());
+        }
+        for (place, text) in
+            [(place::EVENT_SOURCE, header.event_source), (place::EVENT_NAME, header.event_name)]
+        {
+            if let Column::Text(texts) = &mut event[place]
+                && texts.len() <= row
+                && !text.is_empty()
+            {
+                texts.push(row, text.to_str().as_bytes());
+            }
+        }
+        if let Some(name) = user_name(header) {
+            self.user_name.push(row, name.as_bytes());
+        }
+        let parameters = |place: usize| {
+            let Column::Map(map) = &event[place] else { return None };
+            let text = record.get(map.last.clone()).filter(|_| map.has(row))?;
+            std::str::from_utf8(text).ok().filter(|text| text.starts_with('{'))
+        };
+        let resources = named_resources(
+            header,
+            parameters(place::REQUEST_PARAMETERS),
+            parameters(place::RESPONSE_ELEMENTS),
+        );
+        if !resources.is_empty() {
+            self.resources.begin(row);
+            for NamedResource { kind, name } in resources {
+                self.resources.push_texts([kind.as_deref(), Some(&name)]);
+            }
+            self.resources.end();
+        }
+    }
+
+    /// The shape and the rest, when they give back the record; else the record.
+    fn push_record(&mut self, record: &[u8]) {
+        let row = self.rows;
+        let Notes { shape, rest, is_odd, .. } = &self.notes;
+        let mut comparison = Comparison::with(record);
+        let rebuilt =
+            !is_odd && rebuild(&self.event.children, row, shape, rest, &mut comparison).is_ok();
+        if rebuilt && comparison.is_same() {
+            self.shape.push(row, shape);
+            if !rest.is_empty() {
+                self.rest.push(row, rest);
+            }
+            return;
+        }
+        self.shape.push(row, &[WHOLE]);
+        self.rest.push(row, record);
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// About how much memory the rows take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The rows as a batch of [`stored_events_schema`], in the order in which they were pushed. The
+    /// decoder is empty afterwards.
+    pub fn finish(&mut self) -> RecordBatch {
+        let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        let schema = stored_events_schema();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        for field in schema.fields() {
+            let array: ArrayRef = match field.name().as_str() {
+                "cairn_account" => Arc::new(self.account.finish(rows)),
+                "cairn_username" => Arc::new(self.user_name.finish(rows)),
+                "cairn_resources" => Arc::new(self.resources.finish(rows, field.data_type())),
+                "cairn_shape" => Arc::new(self.shape.finish_binary(rows)),
+                "cairn_rest" => Arc::new(self.rest.finish_binary(rows)),
+                _ => self.event.children[columns.len()].finish(rows, field.data_type()),
+            };
+            columns.push(array);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(schema, columns, &options)
+            .expect("every column has the type of the schema and the same rows")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,542 @@
+//! The walk over a record's text that fills the columns and notes the shape.
+//!
+//! The text has been checked, so this goes by quotes and brackets alone. On text that was never
+//! checked it gives nonsense or stops early, but it never panics and never cuts a character: all
+//! cuts are at ASCII characters or at the end.
+
+use event::event_time;
+
+use super::columns::{Column, ListColumn, MapColumn, ObjectColumn, TextColumn, TimeColumn};
+use crate::record::members::Kind;
+use crate::record::shape::{
+    COLUMN, COMPACT, END, LIST_END, LONE_TEXT, LONE_VALUE, MARKED, MARKS_MAX, NULL, OTHER,
+    OTHERWISE, REST, SAME, SPACED, code, looks_like_a_value, push_number, push_text,
+};
+use crate::record::{Comparison, end_of_plain_run, push_unescaped, put_escaped};
+
+/// What the walk over one record notes beside its columns.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub shape: Vec<u8>,
+    pub rest: Vec<u8>,
+    /// No shape can describe this record: there is space where none was expected.
+    pub is_odd: bool,
+    /// A text column has got something that was no string.
+    pub has_loose_text: bool,
+}
+
+pub(super) struct Walk<'a> {
+    text: &'a [u8],
+    spaced: bool,
+    notes: &'a mut Notes,
+}
+
+impl<'a> Walk<'a> {
+    /// Fills `row` of `event` from `text`, a checked record.
+    pub fn record(text: &'a [u8], event: &mut ObjectColumn, row: usize, notes: &'a mut Notes) {
+        notes.shape.clear();
+        notes.rest.clear();
+        notes.is_odd = false;
+        notes.has_loose_text = false;
+        let mut walk = Walk { text, spaced: false, notes };
+        let start = walk.space(0);
+        if walk.byte(start + 1) == Some(b'"') {
+            let (key_end, _) = walk.string(start + 2);
+            walk.spaced = walk.byte(key_end + 2) == Some(b' ');
+        }
+        walk.notes.shape.push(if walk.spaced { SPACED } else { COMPACT });
+        let end = walk.object(event, row, start);
+        if end != text.len() {
+            walk.notes.is_odd = true;
+        }
+    }
+
+    #[inline(always)]
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.text.get(at).copied()
+    }
+
+    #[inline(always)]
+    fn slice(&self, start: usize, end: usize) -> &'a [u8] {
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// Skips space where none belongs.
+    #[inline(always)]
+    fn space(&mut self, at: usize) -> usize {
+        match self.byte(at) {
+            Some(b' ' | b'\n' | b'\r' | b'\t') => self.odd_space(at),
+            _ => at,
+        }
+    }
+
+    #[cold]
+    fn odd_space(&mut self, mut at: usize) -> usize {
+        self.notes.is_odd = true;
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte(at) {
+            at += 1;
+        }
+        at
+    }
+
+    /// Skips the space that the style wants after a colon or comma.
+    #[inline(always)]
+    fn gap(&mut self, at: usize) -> usize {
+        if !self.spaced {
+            return self.space(at);
+        }
+        match self.byte(at) {
+            Some(b' ') => self.space(at + 1),
+            _ => self.odd_space(at),
+        }
+    }
+
+    /// Skips what should stand between a value and the next: gives where the next begins, or `None`
+    /// and where the container ends.
+    #[inline(always)]
+    fn comma(&mut self, at: usize) -> (Option<usize>, usize) {
+        let at = self.space(at);
+        match self.byte(at) {
+            Some(b',') => (Some(self.gap(at + 1)), at),
+            _ => (None, self.close(at)),
+        }
+    }
+
+    /// Skips the bracket that closes a container.
+    #[inline(always)]
+    fn close(&mut self, at: usize) -> usize {
+        match self.byte(at) {
+            Some(b'}' | b']') => at + 1,
+            _ => self.broken(),
+        }
+    }
+
+    /// Gives up on a text that nobody has checked, at its end.
+    #[cold]
+    fn broken(&mut self) -> usize {
+        self.notes.is_odd = true;
+        self.text.len()
+    }
+
+    /// The end of the string whose first character is at `at`, and whether it has escapes.
+    #[inline(always)]
+    fn string(&self, at: usize) -> (usize, bool) {
+        let end = end_of_plain_run(self.text, at);
+        match self.byte(end) {
+            Some(b'\\') => (self.string_with_escapes(end), true),
+            _ => (end, false),
+        }
+    }
+
+    fn string_with_escapes(&self, mut at: usize) -> usize {
+        while self.byte(at) == Some(b'\\') {
+            at = end_of_plain_run(self.text, at + 2);
+        }
+        at.min(self.text.len())
+    }
+
+    /// The end of the value at `at`.
+    fn value_end(&self, at: usize) -> usize {
+        match self.byte(at) {
+            Some(b'"') => self.string(at + 1).0 + 1,
+            Some(b'{' | b'[') => self.container_end(at),
+            _ => {
+                let rest = self.slice(at, self.text.len());
+                let end = rest.iter().position(|byte| b",]} \n\r\t".contains(byte));
+                at + end.unwrap_or(rest.len())
+            }
+        }
+    }
+
+    fn container_end(&self, mut at: usize) -> usize {
+        let mut depth = 0_usize;
+        loop {
+            match self.byte(at) {
+                Some(b'"') => at = self.string(at + 1).0,
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') => depth -= 1,
+                Some(_) => {}
+                None => return self.text.len(),
+            }
+            at += 1;
+            if depth == 0 {
+                return at;
+            }
+        }
+    }
+
+    /// Walks over a key and its colon: where its inside ends, whether it has escapes, where the value
+    /// begins.
+    #[inline(always)]
+    fn key(&mut self, at: usize) -> (usize, bool, usize) {
+        let (end, escaped) = self.string(at + 1);
+        let colon = self.space(end + 1);
+        let value = match self.byte(colon) {
+            Some(b':') => self.gap(colon + 1),
+            _ => self.broken(),
+        };
+        (end, escaped, value)
+    }
+
+    /// Walks over the object at `at`; gives where it ends.
+    fn object(&mut self, column: &mut ObjectColumn, row: usize, at: usize) -> usize {
+        column.valid.set(row);
+        let mut at = self.space(at + 1);
+        let mut previous = 0;
+        while self.byte(at) == Some(b'"') {
+            let (key_end, escaped, value) = self.key(at);
+            let key = self.slice(at + 1, key_end);
+            let number = match escaped {
+                false => number_after(column, previous, key),
+                true => None,
+            };
+            let end = match number {
+                Some(number) => {
+                    previous = number + 1;
+                    let place = match column.object.members[number].kind {
+                        Kind::Alias(of) => of,
+                        _ => number,
+                    };
+                    let child = &mut column.children[place];
+                    match child.has(row) {
+                        false => self.value(number, child, row, value),
+                        true => self.other(at, key, value),
+                    }
+                }
+                None if escaped => self.escaped_key(column, row, at, key, value),
+                None => self.other(at, key, value),
+            };
+            let (next, end) = self.comma(end);
+            let Some(next) = next else {
+                self.notes.shape.push(END);
+                return end;
+            };
+            at = next;
+        }
+        self.notes.shape.push(END);
+        self.close(at)
+    }
+
+    /// A member without a column, or one that came before.
+    fn other(&mut self, key_at: usize, key: &[u8], value: usize) -> usize {
+        let end = self.value_end(value);
+        let text = self.slice(value, end);
+        match text {
+            b"null" | b"true" | b"false" | b"{}" | b"[]" | b"\"\"" => {
+                let member = self.slice(key_at, end);
+                self.notes.shape.push(SAME);
+                push_text(&mut self.notes.shape, member);
+            }
+            _ => {
+                self.notes.shape.push(OTHER);
+                push_text(&mut self.notes.shape, key);
+                push_text(&mut self.notes.rest, text);
+            }
+        }
+        end
+    }
+
+    /// A key written with escapes may still be one that we know: its column gets the value, the
+    /// record is rebuilt from the rest.
+    #[cold]
+    fn escaped_key(
+        &mut self,
+        column: &mut ObjectColumn,
+        row: usize,
+        key_at: usize,
+        key: &[u8],
+        value: usize,
+    ) -> usize {
+        let mut unescaped = Vec::new();
+        push_unescaped(&mut unescaped, key);
+        let (shape_end, rest_end) = (self.notes.shape.len(), self.notes.rest.len());
+        if let Some(number) = column.object.number(&unescaped) {
+            let place = match column.object.members[number].kind {
+                Kind::Alias(of) => of,
+                _ => number,
+            };
+            if !column.children[place].has(row) {
+                self.value(number, &mut column.children[place], row, value);
+            }
+        }
+        self.notes.shape.truncate(shape_end);
+        self.notes.rest.truncate(rest_end);
+        self.other(key_at, key, value)
+    }
+
+    /// Puts the value at `at` into its column and its code into the shape.
+    #[inline]
+    fn value(&mut self, number: usize, column: &mut Column, row: usize, at: usize) -> usize {
+        let mut place = Place {
+            shape: self.notes.shape.len(),
+            rest: self.notes.rest.len(),
+            code: code(number, COLUMN),
+        };
+        self.notes.shape.push(place.code);
+        let first = self.byte(at);
+        if first == Some(b'n') {
+            self.notes.shape[place.shape] += NULL;
+            return self.value_end(at);
+        }
+        match (column, first) {
+            (Column::Text(texts), Some(b'"')) => {
+                let (end, escaped) = self.string(at + 1);
+                let inside = self.slice(at + 1, end);
+                match escaped {
+                    false => texts.push(row, inside),
+                    true if push_escaped(texts, row, inside) => {}
+                    true => self.keep(&mut place, at, end + 1),
+                }
+                end + 1
+            }
+            (Column::Text(texts), _) => {
+                let end = self.value_end(at);
+                texts.push(row, self.slice(at, end));
+                self.notes.shape[place.shape] += OTHERWISE;
+                self.notes.has_loose_text = true;
+                end
+            }
+            (Column::Bool(truths), first) => {
+                let end = self.value_end(at);
+                match self.slice(at, end) {
+                    b"true" | b"\"true\"" | b"\"True\"" => truths.push(row, true),
+                    b"false" | b"\"false\"" | b"\"False\"" => truths.push(row, false),
+                    _ => {}
+                }
+                if !matches!(first, Some(b't' | b'f')) {
+                    self.keep(&mut place, at, end);
+                }
+                end
+            }
+            (Column::Time(times), _) => {
+                let end = self.value_end(at);
+                if !push_time(times, row, self.slice(at, end)) {
+                    self.keep(&mut place, at, end);
+                }
+                end
+            }
+            (Column::Map(map), Some(b'{')) => {
+                let (end, exact) = self.map(map, row, at, place.shape);
+                map.last = at..end;
+                if !exact {
+                    self.keep(&mut place, at, end);
+                }
+                end
+            }
+            (Column::Map(map), _) => {
+                let (end, exact) = self.lone(map, row, at, place.shape);
+                map.last = at..end;
+                if !exact {
+                    self.keep(&mut place, at, end);
+                }
+                end
+            }
+            (Column::Object(object), Some(b'{')) => self.object(object, row, at),
+            (Column::List(list), Some(b'[')) => {
+                let (end, exact) = self.list(list, row, at);
+                if !exact {
+                    self.keep(&mut place, at, end);
+                }
+                end
+            }
+            (Column::Object(_) | Column::List(_), _) => {
+                let end = self.value_end(at);
+                self.keep(&mut place, at, end);
+                end
+            }
+        }
+    }
+
+    /// Keeps a value in the rest, instead of what has been noted about it.
+    fn keep(&mut self, place: &mut Place, start: usize, end: usize) {
+        self.notes.shape.truncate(place.shape);
+        self.notes.shape.push(place.code + REST);
+        self.notes.rest.truncate(place.rest);
+        let text = self.slice(start, end);
+        push_text(&mut self.notes.rest, text);
+    }
+
+    /// Walks over an object that becomes a map; gives where it ends and whether the map says it all.
+    fn map(&mut self, map: &mut MapColumn, row: usize, at: usize, code_at: usize) -> (usize, bool) {
+        let mut exact = true;
+        let mut marks = 0_u64;
+        let mut nth = 0;
+        map.begin(row);
+        let mut at = self.space(at + 1);
+        let mut end = at;
+        while self.byte(at) == Some(b'"') {
+            let (key_end, escaped, value) = self.key(at);
+            let key = self.slice(at + 1, key_end);
+            let entry = map.next();
+            match escaped {
+                false => map.keys().push(entry, key),
+                true => exact &= push_escaped(map.keys(), entry, key),
+            }
+            let value_end = match self.byte(value) {
+                Some(b'"') => {
+                    let (value_end, escaped) = self.string(value + 1);
+                    let inside = self.slice(value + 1, value_end);
+                    match escaped {
+                        false => map.values().push(entry, inside),
+                        true => exact &= push_escaped(map.values(), entry, inside),
+                    }
+                    if looks_like_a_value(map.values().get(entry).unwrap_or_default()) {
+                        exact &= nth < MARKS_MAX;
+                        marks |= 1_u64.checked_shl(nth as u32).unwrap_or(0);
+                    }
+                    value_end + 1
+                }
+                Some(b'n') => self.value_end(value),
+                _ => {
+                    let value_end = self.value_end(value);
+                    map.values().push(entry, self.slice(value, value_end));
+                    value_end
+                }
+            };
+            nth += 1;
+            let next;
+            (next, end) = self.comma(value_end);
+            let Some(next) = next else { break };
+            at = next;
+        }
+        if nth == 0 {
+            end = self.close(at);
+        }
+        map.end();
+        if marks != 0 {
+            self.notes.shape[code_at] += OTHERWISE;
+            self.notes.shape.push(MARKED);
+            push_number(&mut self.notes.shape, marks);
+        }
+        (end, exact)
+    }
+
+    /// Something else than an object where an object becomes a map.
+    #[cold]
+    fn lone(
+        &mut self,
+        map: &mut MapColumn,
+        row: usize,
+        at: usize,
+        code_at: usize,
+    ) -> (usize, bool) {
+        let end = self.value_end(at);
+        let entry = map.next();
+        let mut exact = true;
+        map.begin(row);
+        map.keys().push(entry, b"");
+        self.notes.shape[code_at] += OTHERWISE;
+        if self.byte(at) == Some(b'"') {
+            exact = push_escaped(map.values(), entry, self.slice(at + 1, end - 1));
+            self.notes.shape.push(LONE_TEXT);
+        } else {
+            map.values().push(entry, self.slice(at, end));
+            self.notes.shape.push(LONE_VALUE);
+        }
+        map.end();
+        (end, exact)
+    }
+
+    /// Walks over a list of objects; gives where it ends and whether the list says it all.
+    fn list(&mut self, list: &mut ListColumn, row: usize, at: usize) -> (usize, bool) {
+        let mut exact = true;
+        list.begin(row);
+        let mut at = self.space(at + 1);
+        if self.byte(at) == Some(b']') {
+            list.end();
+            self.notes.shape.push(LIST_END);
+            return (at + 1, true);
+        }
+        // The shape of the last element, and where the first of the elements like it has ended.
+        let mut last = 0..0;
+        let mut different_end = self.notes.shape.len();
+        let end = loop {
+            let start = self.notes.shape.len();
+            let element_end = match self.byte(at) {
+                Some(b'{') => {
+                    let element = list.count;
+                    list.count += 1;
+                    self.object(&mut list.element, element, at)
+                }
+                _ => {
+                    exact = false;
+                    self.value_end(at)
+                }
+            };
+            let shape = &self.notes.shape;
+            if shape[start..] != shape[last.clone()] {
+                different_end = shape.len();
+            }
+            last = start..shape.len();
+            let (next, end) = self.comma(element_end);
+            let Some(next) = next else { break end };
+            at = next;
+        };
+        list.end();
+        self.notes.shape.truncate(different_end);
+        self.notes.shape.push(LIST_END);
+        (end, exact)
+    }
+}
+
+/// Where a value's code stands in the shape, and where its values begin in the rest.
+struct Place {
+    shape: usize,
+    rest: usize,
+    code: u8,
+}
+
+/// The number of the member called `key`, which comes after the member before `previous`.
+#[inline(always)]
+fn number_after(column: &mut ObjectColumn, previous: usize, key: &[u8]) -> Option<usize> {
+    let members = column.object.members;
+    let guess = usize::from(column.next[previous]);
+    if members.get(guess).is_some_and(|member| member.key.as_bytes() == key) {
+        return Some(guess);
+    }
+    let number = column.object.number(key)?;
+    column.next[previous] = number as u8;
+    Some(number)
+}
+
+/// Puts the string that `inside` is at `row`; gives whether it would be escaped the same way again.
+#[cold]
+fn push_escaped(texts: &mut TextColumn, row: usize, inside: &[u8]) -> bool {
+    texts.push_with(row, |values| push_unescaped(values, inside));
+    let mut comparison = Comparison::with(inside);
+    put_escaped(&mut comparison, texts.get(row).unwrap_or_default());
+    comparison.is_same()
+}
+
+/// Puts the time that `value`, JSON text, says at `row`; gives whether it would be written the same
+/// way again.
+fn push_time(times: &mut TimeColumn, row: usize, value: &[u8]) -> bool {
+    let Some(inside) = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")) else {
+        return false;
+    };
+    let Ok(text) = std::str::from_utf8(inside) else { return false };
+    let time = event_time(text).or_else(|| without_hyphens(text));
+    if let Some(time) = time {
+        times.push(row, time.as_microsecond());
+    }
+    let usual = time.is_some() && text.len() == 20 && text.ends_with('Z');
+    usual && inside[10] == b'T' && inside[17] != b'6'
+}
+
+/// Session attributes used to say `20131102T010628Z`.
+#[cold]
+fn without_hyphens(text: &str) -> Option<jiff::Timestamp> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    if date.len() != 8 || time.len() != 6 || !date.is_ascii() || !time.is_ascii() {
+        return None;
+    }
+    event_time(&format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        &date[..4],
+        &date[4..6],
+        &date[6..],
+        &time[..2],
+        &time[2..4],
+        &time[4..]
+    ))
+}

@@ -1,0 +1,223 @@
+//! The members of a record that have columns.
+//!
+//! The place of a member in its object is its number in stored shapes: never change the order, add
+//! new ones at the end.
+
+/// How the value of a member becomes a column.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Text,
+    Bool,
+    Time,
+    /// `map<string,string>`
+    Map,
+    Object(&'static Object),
+    List(&'static Object),
+    /// Another spelling of an earlier member, whose column it shares.
+    Alias(usize),
+}
+
+/// One member: its key as records spell it. The column has the same name in lower case.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub key: &'static str,
+    pub kind: Kind,
+}
+
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub members: &'static [Member],
+}
+
+impl Object {
+    /// The members that have a column of their own, in the order of the columns.
+    pub fn columns(&self) -> impl Iterator<Item = &'static Member> {
+        self.members.iter().filter(|member| !matches!(member.kind, Kind::Alias(_)))
+    }
+
+    /// The member with this key, letter for letter.
+    pub fn number(&self, key: &[u8]) -> Option<usize> {
+        self.members.iter().position(|member| member.key.as_bytes() == key)
+    }
+}
+
+const fn member(key: &'static str, kind: Kind) -> Member {
+    Member { key, kind }
+}
+
+const fn text(key: &'static str) -> Member {
+    member(key, Kind::Text)
+}
+
+const fn map(key: &'static str) -> Member {
+    member(key, Kind::Map)
+}
+
+pub(crate) static EVENT: Object = Object {
+    members: &[
+        text("eventVersion"),
+        member("userIdentity", Kind::Object(&USER_IDENTITY)),
+        member("eventTime", Kind::Time),
+        text("eventSource"),
+        text("eventName"),
+        text("awsRegion"),
+        text("sourceIPAddress"),
+        text("userAgent"),
+        text("errorCode"),
+        text("errorMessage"),
+        map("requestParameters"),
+        map("responseElements"),
+        map("additionalEventData"),
+        text("requestID"),
+        text("eventID"),
+        member("readOnly", Kind::Bool),
+        member("resources", Kind::List(&RESOURCE)),
+        text("eventType"),
+        text("apiVersion"),
+        member("managementEvent", Kind::Bool),
+        text("recipientAccountId"),
+        text("sharedEventID"),
+        text("annotation"),
+        text("vpcEndpointId"),
+        text("vpcEndpointAccountId"),
+        map("serviceEventDetails"),
+        map("addendum"),
+        map("edgeDeviceDetails"),
+        map("insightDetails"),
+        text("eventCategory"),
+        member("tlsDetails", Kind::Object(&TLS_DETAILS)),
+        text("sessionCredentialFromConsole"),
+        member("eventContext", Kind::Object(&EVENT_CONTEXT)),
+    ],
+};
+
+/// Places in [`EVENT`] of what the decoder asks for by name.
+pub(crate) mod place {
+    pub const USER_IDENTITY: usize = 1;
+    pub const EVENT_TIME: usize = 2;
+    pub const EVENT_SOURCE: usize = 3;
+    pub const EVENT_NAME: usize = 4;
+    pub const REQUEST_PARAMETERS: usize = 10;
+    pub const RESPONSE_ELEMENTS: usize = 11;
+}
+
+static USER_IDENTITY: Object = Object {
+    members: &[
+        text("type"),
+        text("principalId"),
+        text("arn"),
+        text("accountId"),
+        text("accessKeyId"),
+        text("userName"),
+        member("sessionContext", Kind::Object(&SESSION_CONTEXT)),
+        member("onBehalfOf", Kind::Object(&ON_BEHALF_OF)),
+        member("inScopeOf", Kind::Object(&IN_SCOPE_OF)),
+        text("invokedBy"),
+        text("identityProvider"),
+    ],
+};
+
+static SESSION_CONTEXT: Object = Object {
+    members: &[
+        member("attributes", Kind::Object(&SESSION_ATTRIBUTES)),
+        member("sessionIssuer", Kind::Object(&SESSION_ISSUER)),
+        member("webIdFederationData", Kind::Object(&WEB_ID_FEDERATION_DATA)),
+        text("sourceIdentity"),
+        text("ec2RoleDelivery"),
+        text("ec2IssuedInVpc"),
+    ],
+};
+
+static SESSION_ATTRIBUTES: Object =
+    Object { members: &[member("creationDate", Kind::Time), text("mfaAuthenticated")] };
+
+static SESSION_ISSUER: Object = Object {
+    members: &[text("type"), text("principalId"), text("arn"), text("accountId"), text("userName")],
+};
+
+static WEB_ID_FEDERATION_DATA: Object =
+    Object { members: &[text("federatedProvider"), map("attributes")] };
+
+static ON_BEHALF_OF: Object = Object { members: &[text("userId"), text("identityStoreArn")] };
+
+static IN_SCOPE_OF: Object = Object {
+    members: &[
+        text("sourceArn"),
+        text("sourceAccount"),
+        text("issuerType"),
+        text("credentialsIssuedTo"),
+    ],
+};
+
+static RESOURCE: Object = Object {
+    members: &[
+        text("accountId"),
+        text("type"),
+        text("ARN"),
+        text("ARNPrefix"),
+        member("arn", Kind::Alias(2)),
+        member("arnPrefix", Kind::Alias(3)),
+    ],
+};
+
+static TLS_DETAILS: Object = Object {
+    members: &[text("tlsVersion"), text("cipherSuite"), text("clientProvidedHostHeader")],
+};
+
+static EVENT_CONTEXT: Object =
+    Object { members: &[map("requestContext"), member("tagContext", Kind::Object(&TAG_CONTEXT))] };
+
+static TAG_CONTEXT: Object =
+    Object { members: &[map("principalTags"), member("resourceTags", Kind::List(&RESOURCE_TAG))] };
+
+static RESOURCE_TAG: Object = Object { members: &[text("arn"), map("tags")] };
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Fields};
+
+    use super::*;
+    use crate::schema::{stored_events_schema, text_map, timestamp};
+
+    #[test]
+    fn members_and_columns_agree_in_name_order_and_type() {
+        let schema = stored_events_schema();
+        let ours = schema.fields().iter().filter(|field| !field.name().starts_with("cairn_"));
+        check(&EVENT, &ours.cloned().collect::<Fields>());
+        for (place, key) in [
+            (place::USER_IDENTITY, "userIdentity"),
+            (place::EVENT_TIME, "eventTime"),
+            (place::EVENT_SOURCE, "eventSource"),
+            (place::EVENT_NAME, "eventName"),
+            (place::REQUEST_PARAMETERS, "requestParameters"),
+            (place::RESPONSE_ELEMENTS, "responseElements"),
+        ] {
+            assert_eq!(EVENT.number(key.as_bytes()), Some(place));
+        }
+    }
+
+    fn check(object: &Object, fields: &Fields) {
+        assert!(object.members.len() <= crate::record::shape::MEMBERS_MAX);
+        assert_eq!(object.columns().count(), fields.len(), "{fields:?}");
+        for (member, field) in object.columns().zip(fields) {
+            assert_eq!(&member.key.to_lowercase(), field.name());
+            match (member.kind, field.data_type()) {
+                (Kind::Text, DataType::Utf8) | (Kind::Bool, DataType::Boolean) => {}
+                (Kind::Time, kind) => assert_eq!(kind, &timestamp()),
+                (Kind::Map, kind) => assert_eq!(kind, &text_map()),
+                (Kind::Object(object), DataType::Struct(fields)) => check(object, fields),
+                (Kind::List(object), DataType::List(element)) => match element.data_type() {
+                    DataType::Struct(fields) => check(object, fields),
+                    other => panic!("{other:?}"),
+                },
+                (kind, field) => panic!("{kind:?} {field:?}"),
+            }
+        }
+        for member in object.members {
+            if let Kind::Alias(of) = member.kind {
+                assert_eq!(member.key.to_lowercase(), object.members[of].key.to_lowercase());
+                assert!(of < object.columns().count(), "aliases come after all columns");
+            }
+        }
+    }
+}
