@@ -75,11 +75,11 @@ impl Lakeside {
     async fn change(&mut self, id: u128, change: impl FnOnce(&mut EventDataStoreState)) {
         let node = self.world.node();
         let (from_seq, now_ms) = (node.journal.next_seq(), self.world.now().as_millisecond());
-        let changed =
-            node.catalog.change_event_data_store(&arn(id), from_seq, now_ms, |store, _| {
-                change(&mut store.state);
-                Ok::<_, Infallible>(())
-            });
+        let arn = arn(id);
+        let changed = node.catalog.change_event_data_store(&arn, from_seq, now_ms, |store, _| {
+            change(&mut store.state);
+            Ok::<_, Infallible>(())
+        });
         let Ok(_) = changed.await.unwrap();
         node.stores_changed();
     }
