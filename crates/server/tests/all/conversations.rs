@@ -90,6 +90,30 @@ async fn what_is_not_implemented_says_so_and_stands_in_the_list() {
     assert!(lost.is_empty(), "these worked before, the list may only shrink: {lost:?}");
 }
 
+/// AWS's limit is a setting here.
+#[tokio::test(flavor = "multi_thread")]
+async fn lookups_are_held_to_the_configured_rate() {
+    let fresh = FreshNode::start_with(|settings| {
+        settings.lake.lookup_events_per_second = Some(1);
+    })
+    .await;
+    let mut client = Client::new(&fresh.node);
+    // The second within a second is refused, unless the machine is that slow; then a later one is.
+    let mut throttled = false;
+    for _ in 0..ATTEMPTS_MAX {
+        let answer = client.cloudtrail("LookupEvents", "{}").await;
+        throttled = answer.code() == Some("ThrottlingException");
+        if throttled {
+            assert_eq!(answer.status, 400, "{}", answer.text);
+            break;
+        }
+    }
+    // Not counted against LookupEvents.
+    assert_eq!(client.cloudtrail("ListTrails", "{}").await.status, 200);
+    fresh.stop().await;
+    assert!(throttled);
+}
+
 /// A page has 100 trails; 21 Regions with five each need two. Too many calls for a text.
 #[tokio::test(flavor = "multi_thread")]
 async fn more_trails_than_a_page_come_in_pages() {
