@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use event::{AccountId, Region};
 use serde::Deserialize;
 use server::access::Secret;
-use server::settings::{Destination, ExternalStore, IntakeAccounts, Settings};
+use server::settings::{Destination, ExternalStore, IntakeAccounts, LakeSettings, Settings};
 
 /// One TOML file. Every key may be left out; unknown keys are refused. Flags of `cairn serve` and
 /// `CAIRN_…` variables win over it.
@@ -42,6 +42,18 @@ pub struct Config {
     pub trails_per_region_max: Option<usize>,
     /// Close a log file at this many uncompressed bytes. AWS: 50 MB at most. Default 8 MB.
     pub log_file_bytes_max: Option<usize>,
+    /// Event data stores per Region, in any state. AWS and default: 10.
+    pub event_data_stores_per_region_max: Option<usize>,
+    /// LookupEvents calls a second, for each account and Region. AWS: 2. 0, and default: no limit.
+    pub lookup_events_per_second: Option<u32>,
+    /// Rows of event history or an event data store go into files when they take this much memory.
+    /// Default 64 MB.
+    pub lake_commit_bytes: Option<u64>,
+    /// Or when the oldest has waited so long, such as "60s". They can be found all the same, and lie
+    /// in the journal until then. Default 60s.
+    pub lake_commit_interval: Option<String>,
+    /// All such rows together. When they take more, they go into files. Default 256 MB.
+    pub lake_hot_bytes_max: Option<u64>,
     /// Host names under which `bucket.name` means a bucket. Default: localhost.
     pub bucket_host_suffixes: Option<Vec<String>>,
     /// An S3 store to deliver to, instead of the embedded one.
@@ -90,6 +102,24 @@ impl Config {
                 delivery::log_file::PLAIN_BYTES_MAX
             );
         }
+        let usual = LakeSettings::default();
+        let lake = LakeSettings {
+            commit_bytes: self.lake_commit_bytes.unwrap_or(usual.commit_bytes),
+            commit_interval: match self.lake_commit_interval.as_deref() {
+                Some(text) => duration("lake_commit_interval", text)?,
+                None => usual.commit_interval,
+            },
+            hot_bytes_max: self.lake_hot_bytes_max.unwrap_or(usual.hot_bytes_max),
+            event_data_stores_per_region_max: self
+                .event_data_stores_per_region_max
+                .unwrap_or(usual.event_data_stores_per_region_max),
+            lookup_events_per_second: self.lookup_events_per_second.filter(|limit| *limit > 0),
+        };
+        if lake.commit_bytes < 1 << 20 || lake.hot_bytes_max < lake.commit_bytes {
+            bail!(
+                "lake_commit_bytes must be at least 1048576, and lake_hot_bytes_max at least as much"
+            );
+        }
         Ok(Settings {
             data: self.data.unwrap_or_else(|| PathBuf::from("./cairn-data")),
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 4580))),
@@ -113,6 +143,7 @@ impl Config {
                 .bucket_host_suffixes
                 .unwrap_or_else(|| vec!["localhost".to_owned()]),
             journal: journal::Options::default(),
+            lake,
         })
     }
 }
@@ -214,6 +245,9 @@ mod tests {
             ("digest_interval = \"1ms\"", "digest_interval"),
             ("intake_accounts = [\"x\"]", "intake_accounts"),
             ("log_file_bytes_max = 1", "log_file_bytes_max"),
+            ("lake_commit_interval = \"60\"", "lake_commit_interval"),
+            ("lake_commit_bytes = 1", "lake_commit_bytes"),
+            ("lake_hot_bytes_max = 2000000", "lake_hot_bytes_max"),
         ] {
             let error = check(text).unwrap_err();
             assert!(error.contains(name), "{text}: {error}");

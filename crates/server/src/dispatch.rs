@@ -10,7 +10,7 @@ use api::{ApiError, ErrorCode, Input, Violation, json11};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::operations::{Cx, keys, tags, trails};
+use crate::operations::{Cx, event_data_stores, history, keys, tags, trails};
 
 /// What an operation answered, and what its event says of it.
 #[derive(Debug)]
@@ -26,27 +26,38 @@ pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome 
     use Operation::*;
     match operation {
         AddTags => run(cx, body, tags::add_tags).await,
+        CreateEventDataStore => run(cx, body, event_data_stores::create_event_data_store).await,
         CreateTrail => run(cx, body, trails::create_trail).await,
+        DeleteEventDataStore => run(cx, body, event_data_stores::delete_event_data_store).await,
         DeleteTrail => run(cx, body, trails::delete_trail).await,
         DescribeTrails => run(cx, body, trails::describe_trails).await,
+        GetEventDataStore => run(cx, body, event_data_stores::get_event_data_store).await,
         GetEventSelectors => run(cx, body, trails::get_event_selectors).await,
         GetTrail => run(cx, body, trails::get_trail).await,
         GetTrailStatus => run(cx, body, trails::get_trail_status).await,
+        ListEventDataStores => run(cx, body, event_data_stores::list_event_data_stores).await,
         ListPublicKeys => run(cx, body, keys::list_public_keys).await,
         ListTags => run(cx, body, tags::list_tags).await,
         ListTrails => run(cx, body, trails::list_trails).await,
+        LookupEvents => run(cx, body, history::lookup_events).await,
         PutEventSelectors => run(cx, body, trails::put_event_selectors).await,
         RemoveTags => run(cx, body, tags::remove_tags).await,
+        RestoreEventDataStore => run(cx, body, event_data_stores::restore_event_data_store).await,
+        StartEventDataStoreIngestion => {
+            run(cx, body, event_data_stores::start_event_data_store_ingestion).await
+        }
         StartLogging => run(cx, body, trails::start_logging).await,
+        StopEventDataStoreIngestion => {
+            run(cx, body, event_data_stores::stop_event_data_store_ingestion).await
+        }
         StopLogging => run(cx, body, trails::stop_logging).await,
+        UpdateEventDataStore => run(cx, body, event_data_stores::update_event_data_store).await,
         UpdateTrail => run(cx, body, trails::update_trail).await,
         CancelQuery
         | CreateChannel
         | CreateDashboard
-        | CreateEventDataStore
         | DeleteChannel
         | DeleteDashboard
-        | DeleteEventDataStore
         | DeleteResourcePolicy
         | DeregisterOrganizationDelegatedAdmin
         | DescribeQuery
@@ -56,35 +67,28 @@ pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome 
         | GetChannel
         | GetDashboard
         | GetEventConfiguration
-        | GetEventDataStore
         | GetImport
         | GetInsightSelectors
         | GetQueryResults
         | GetResourcePolicy
         | ListChannels
         | ListDashboards
-        | ListEventDataStores
         | ListImportFailures
         | ListImports
         | ListInsightsData
         | ListInsightsMetricData
         | ListQueries
-        | LookupEvents
         | PutEventConfiguration
         | PutInsightSelectors
         | PutResourcePolicy
         | RegisterOrganizationDelegatedAdmin
-        | RestoreEventDataStore
         | SearchSampleQueries
         | StartDashboardRefresh
-        | StartEventDataStoreIngestion
         | StartImport
         | StartQuery
-        | StopEventDataStoreIngestion
         | StopImport
         | UpdateChannel
-        | UpdateDashboard
-        | UpdateEventDataStore => not_implemented(operation, body),
+        | UpdateDashboard => not_implemented(operation, body),
     }
 }
 
@@ -129,6 +133,14 @@ fn validation<I: Input<Operation = Operation>>(input: &I) -> Option<ApiError> {
         "EventSelectors" | "AdvancedEventSelectors" => {
             violation.value.is_some() && errors.contains(&ErrorCode::InvalidEventSelectorsException)
         }
+        "LookupAttributes" => {
+            violation.value.is_some()
+                && errors.contains(&ErrorCode::InvalidLookupAttributesException)
+        }
+        "EventCategory" => errors.contains(&ErrorCode::InvalidEventCategoryException),
+        // Each names its own bounds, which are the model's.
+        "MaxResults" => errors.contains(&ErrorCode::InvalidMaxResultsException),
+        "NextToken" => errors.contains(&ErrorCode::InvalidNextTokenException),
         _ => false,
     };
     let mut violations = input.violations();

@@ -6,9 +6,10 @@
 //!                           └─ events ─ intake ─────────────────┴─▶ journal
 //!                                                                     │ cursors
 //!   workers: deliver_logs ─▶ spool ─▶ put_log_files ─▶ bucket;  make_digests ─▶ put_digests
+//!            index_events ─▶ lake;  maintain_tables
 //! ```
 //!
-//! Invariants: nothing here depends on the lake; only [`clock`] reads a clock; every operation goes
+//! Invariants: nothing here depends on the lake but its seam ([`lake`]); only [`clock`] reads a clock; every operation goes
 //! through [`dispatch`], which audits it; all background work stands in [`workers`]' table; the
 //! tenant of every call is the account of its verified key.
 
@@ -24,12 +25,16 @@ pub mod doors;
 pub mod entry;
 mod handover;
 mod http;
+mod indexing;
 pub mod intake;
 pub mod lake;
 mod metrics;
 pub mod node;
 mod operations;
+mod page_token;
 pub mod serve;
 pub mod settings;
+mod store_table;
+mod throttle;
 mod trail_table;
 pub mod workers;

@@ -10,12 +10,31 @@ use server::node::Node;
 use crate::fresh_node::REGION;
 
 /// What can be said.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Call {
-    Operation { name: String, body: String },
-    Target { target: String, body: String },
-    Sts { form: String },
-    S3 { operation: String, bucket: String, rest: String },
+    Operation {
+        name: String,
+        body: String,
+    },
+    Target {
+        target: String,
+        body: String,
+    },
+    Sts {
+        form: String,
+    },
+    S3 {
+        operation: String,
+        bucket: String,
+        rest: String,
+    },
+    /// To `/v1/events`, and to `/v1/lookup`.
+    Post {
+        body: String,
+    },
+    Lookup {
+        body: String,
+    },
 }
 
 /// What was heard. Its body as JSON: XML becomes nested objects, a listing its keys.
@@ -33,12 +52,18 @@ impl Answer {
     pub fn code(&self) -> Option<&str> {
         let in_json = &self.body["__type"];
         let in_xml = &self.body["ErrorResponse"]["Error"]["Code"];
-        in_json.as_str().or(in_xml.as_str()).or(self.body["Error"]["Code"].as_str())
+        let in_ours = &self.body["error"]["code"];
+        in_json
+            .as_str()
+            .or(in_ours.as_str())
+            .or(in_xml.as_str())
+            .or(self.body["Error"]["Code"].as_str())
     }
 
     pub fn message(&self) -> &Value {
         match &self.body {
             body if body["__type"].is_string() => &body["message"],
+            body if body["error"].is_object() => &body["error"]["message"],
             body if body["Error"].is_object() => &body["Error"]["Message"],
             body => &body["ErrorResponse"]["Error"]["Message"],
         }
@@ -82,6 +107,8 @@ impl Client {
                 self.json(region, &format!("{JSON_PREFIX}{name}"), body).await
             }
             Call::Target { target, body } => self.json(region, target, body).await,
+            Call::Post { body } => self.own(region, "/v1/events", body).await,
+            Call::Lookup { body } => self.own(region, "/v1/lookup", body).await,
             Call::Sts { form } => self.sts(region, form).await,
             Call::S3 { operation, bucket, rest } => self.s3(region, operation, bucket, rest).await,
         }
@@ -106,6 +133,15 @@ impl Client {
         if !is_error && !body.is_object() {
             faults.push(format!("the body is no JSON object: {}", heard.text));
         }
+        heard.answer(body, faults)
+    }
+
+    /// Cairn's own paths.
+    async fn own(&mut self, region: &str, path: &str, body: &str) -> Answer {
+        let heard = self.send(Method::POST, path, &[], body, region, "cloudtrail-data").await;
+        let mut faults = Vec::new();
+        heard.expect_header("content-type", Some("application/json"), &mut faults);
+        let body = serde_json::from_str(&heard.text).unwrap_or(Value::Null);
         heard.answer(body, faults)
     }
 
