@@ -1,7 +1,7 @@
 //! What has been declared?
 //!
 //! Trails and their states, tags, digest keys, the ledger of delivered log files, chains of
-//! digests, ingest tokens. SQL lives in this crate only.
+//! digests, ingest tokens, queries, imports. SQL lives in this crate only.
 //!
 //! ```text
 //!   trails ──< trail_states      every change is a row, valid from a journal position on
@@ -14,7 +14,9 @@
 //! returns. Invariant: this crate knows neither doors nor workers, and never reads the clock.
 
 mod chains;
+mod imports;
 mod ledger;
+mod queries;
 mod tags;
 mod tokens;
 mod trails;
@@ -26,7 +28,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, SqlitePool};
 
 pub use chains::{Chain, ChainKey, DigestKey, NewDigest, PreviousDigest, SignedDigest};
+pub use imports::{
+    EndedFile, FileOutcome, FoundFile, Import, ImportFailure, ImportFilter, ImportSource,
+    ImportStatistics, ImportStatus, NewImport, WaitingFile,
+};
 pub use ledger::{LogFileRow, NewLogFile, StreamKey};
+pub use queries::{
+    NewQuery, Query, QueryAlias, QueryEnd, QueryFilter, QueryStatistics, QueryStatus, QueryStore,
+};
 pub use tags::Tag;
 pub use tokens::IngestToken;
 pub use trails::{Logging, Trail, TrailSettings, TrailState, TrailStatus, TrailVersion};
