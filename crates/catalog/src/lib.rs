@@ -1,19 +1,21 @@
 //! What has been declared?
 //!
-//! Trails and their states, tags, digest keys, the ledger of delivered log files, chains of
-//! digests, ingest tokens, queries, imports. SQL lives in this crate only.
+//! Trails and event data stores with their states, tags, digest keys, the ledger of delivered log
+//! files, chains of digests, ingest tokens, queries, imports. SQL lives in this crate only.
 //!
 //! ```text
 //!   trails ──< trail_states      every change is a row, valid from a journal position on
 //!      └────< streams            how far each (account, Region, folder) has been cut into files
 //!      └────< log_files >── digests      the ledger; a file belongs to at most one digest
 //!      └────< chains             the newest digest of each (account, Region)
+//!   event_data_stores ──< event_data_store_states      as of trails
 //! ```
 //!
 //! The database is SQLite in WAL mode with `synchronous = FULL`: a change is durable when the call
 //! returns. Invariant: this crate knows neither doors nor workers, and never reads the clock.
 
 mod chains;
+mod event_data_stores;
 mod imports;
 mod ledger;
 mod queries;
@@ -28,6 +30,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, SqlitePool};
 
 pub use chains::{Chain, ChainKey, DigestKey, NewDigest, PreviousDigest, SignedDigest};
+pub use event_data_stores::{
+    BillingMode, Deletion, EventDataStore, EventDataStoreState, EventDataStoreVersion, Ingestion,
+};
 pub use imports::{
     EndedFile, FileOutcome, FoundFile, Import, ImportFailure, ImportFilter, ImportSource,
     ImportStatistics, ImportStatus, NewImport, WaitingFile,
@@ -64,6 +69,8 @@ pub enum CatalogError {
     TrailExists(String),
     #[error("there is no trail {0}")]
     NoSuchTrail(String),
+    #[error("there is no event data store {0}")]
+    NoSuchEventDataStore(String),
     #[error("digest {key} was made from what is no longer so")]
     StaleDigest { key: String },
 }

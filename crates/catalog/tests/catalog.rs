@@ -6,11 +6,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use catalog::{
-    Catalog, CatalogError, ChainKey, DigestKey, IngestToken, Logging, NewDigest, NewLogFile,
-    StreamKey, Tag, Trail, TrailSettings, TrailState,
+    BillingMode, Catalog, CatalogError, ChainKey, Deletion, DigestKey, EventDataStore,
+    EventDataStoreState, IngestToken, Ingestion, Logging, NewDigest, NewLogFile, StreamKey, Tag,
+    Trail, TrailSettings, TrailState,
 };
-use event::selectors::EventSelectors;
+use event::selectors::{EventSelectors, StoreClass};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 const ARN: &str = "arn:aws:cloudtrail:us-east-1:111122223333:trail/main";
 
@@ -401,4 +403,114 @@ async fn of_trails_that_are_made_at_once_no_more_than_admitted_come_to_be() {
     let refused = made.iter().filter(|made| matches!(made, Ok(Err("full")))).count();
     assert_eq!((admitted, refused), (3, 5), "{made:?}");
     assert_eq!(catalog.trails_of("111122223333").await.unwrap().len(), 3);
+}
+
+// ---- event data stores --------------------------------------------------------------------------
+
+fn store(name: &str, id: u128) -> EventDataStore {
+    let id = Uuid::from_u128(id);
+    EventDataStore {
+        arn: format!("arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/{id}"),
+        id,
+        account: "111122223333".to_owned(),
+        name: name.to_owned(),
+        home_region: "us-east-1".to_owned(),
+        created_ms: 1_000,
+        updated_ms: 1_000,
+        state: EventDataStoreState {
+            selectors: EventSelectors::default_for_event_data_store(),
+            class: StoreClass::Events,
+            multi_region: true,
+            retention_days: 366,
+            billing_mode: BillingMode::ExtendableRetention,
+            termination_protection: true,
+            ingestion: Ingestion::Enabled { since_ms: 1_000 },
+            deletion: Deletion::None,
+        },
+    }
+}
+
+async fn create_store(catalog: &Catalog, store: &EventDataStore, from_seq: u64) {
+    let tags = [Tag { key: "team".to_owned(), value: "security".to_owned() }];
+    let made = catalog.create_event_data_store(store, &tags, from_seq, |_| Ok::<_, Infallible>(()));
+    let Ok(()) = made.await.unwrap();
+}
+
+async fn set_deletion(catalog: &Catalog, arn: &str, from_seq: u64, deletion: Deletion) {
+    let changed = catalog.change_event_data_store(arn, from_seq, 3_000, |store, _| {
+        store.state.deletion = deletion;
+        Ok::<_, Infallible>(())
+    });
+    let Ok(_) = changed.await.unwrap();
+}
+
+#[tokio::test]
+async fn every_change_of_a_store_is_a_state_from_an_entry_on() {
+    let (_folder, catalog) = open().await;
+    let made = store("main", 1);
+    create_store(&catalog, &made, 5).await;
+    assert_eq!(catalog.event_data_store(made.id).await.unwrap(), Some(made.clone()));
+
+    set_deletion(&catalog, &made.arn, 9, Deletion::Pending { since_ms: 3_000 }).await;
+    // A name is no state: what is read from the journal does not depend on it.
+    let renamed = catalog.change_event_data_store(&made.arn, 12, 4_000, |store, _| {
+        store.name = "other".to_owned();
+        Ok::<_, Infallible>(())
+    });
+    let Ok(renamed) = renamed.await.unwrap();
+    assert_eq!((renamed.name.as_str(), renamed.updated_ms), ("other", 4_000));
+    assert_eq!(catalog.event_data_store(made.id).await.unwrap(), Some(renamed));
+
+    let from = |versions: Vec<catalog::EventDataStoreVersion>| -> Vec<u64> {
+        versions.iter().map(|version| version.from_seq).collect()
+    };
+    assert_eq!(from(catalog.event_data_store_versions().await.unwrap()), [5, 9]);
+    catalog.forget_event_data_store_versions_before(8).await.unwrap();
+    assert_eq!(from(catalog.event_data_store_versions().await.unwrap()), [5, 9]);
+    catalog.forget_event_data_store_versions_before(9).await.unwrap();
+    assert_eq!(from(catalog.event_data_store_versions().await.unwrap()), [9]);
+}
+
+#[tokio::test]
+async fn a_refused_store_or_change_leaves_nothing() {
+    let (_folder, catalog) = open().await;
+    let (one, two) = (store("one", 1), store("two", 2));
+    create_store(&catalog, &one, 1).await;
+    let refused =
+        catalog.create_event_data_store(&two, &[], 1, |others| Err(others.len())).await.unwrap();
+    assert_eq!(refused, Err(1));
+    let refused = catalog
+        .change_event_data_store(&one.arn, 2, 2_000, |store, others| {
+            store.name = "lost".to_owned();
+            Err(others.len())
+        })
+        .await
+        .unwrap();
+    assert_eq!(refused, Err(0));
+    assert_eq!(catalog.event_data_stores_of("111122223333").await.unwrap(), [one]);
+}
+
+#[tokio::test]
+async fn only_a_store_past_restoring_is_removed_and_its_tags_go_too() {
+    let (_folder, catalog) = open().await;
+    let made = store("main", 1);
+    create_store(&catalog, &made, 1).await;
+    set_deletion(&catalog, &made.arn, 2, Deletion::Pending { since_ms: 3_000 }).await;
+    catalog.remove_event_data_store(&made.arn).await.unwrap();
+    assert_eq!(catalog.event_data_stores_of("111122223333").await.unwrap().len(), 1);
+
+    set_deletion(&catalog, &made.arn, 3, Deletion::Removing).await;
+    assert_eq!(catalog.event_data_stores_of("111122223333").await.unwrap(), []);
+    assert_eq!(catalog.event_data_store(made.id).await.unwrap(), None);
+    let restored = catalog.change_event_data_store(&made.arn, 4, 4_000, |store, _| {
+        store.state.deletion = Deletion::None;
+        Ok::<_, Infallible>(())
+    });
+    assert!(matches!(restored.await, Err(CatalogError::NoSuchEventDataStore(_))));
+
+    assert_eq!(catalog.event_data_store_versions().await.unwrap().len(), 3);
+    catalog.remove_event_data_store(&made.arn).await.unwrap();
+    assert_eq!(catalog.event_data_store_versions().await.unwrap(), []);
+    assert_eq!(catalog.tags(&made.arn).await.unwrap(), []);
+    catalog.remove_event_data_store(&made.arn).await.unwrap();
 }

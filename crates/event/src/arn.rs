@@ -1,13 +1,15 @@
-//! Names and ARNs of trails.
+//! Names and ARNs of trails, ARNs of event data stores.
 //!
 //! ```text
 //!   arn:aws:cloudtrail:us-east-1:111122223333:trail/audit
 //!       partition      Region    account            name
+//!   arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/4e0b29e5-2c1f-4a0a-a9b4-6d2b1c9c7f10
 //! ```
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
 
 use crate::{AccountId, Region};
 
@@ -109,6 +111,50 @@ pub enum InvalidTrailArn {
     Malformed(String),
     #[error(transparent)]
     Name(#[from] InvalidTrailName),
+}
+
+/// The ARN of an event data store, in the partition `aws`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventDataStoreArn {
+    pub region: Region,
+    pub account: AccountId,
+    pub id: Uuid,
+}
+
+/// Why a text is no event data store ARN.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0} is not an event data store ARN. A valid ARN has the form arn:aws:cloudtrail:us-east-1:123456789012:eventdatastore/12345678-1234-1234-1234-123456789012."
+)]
+pub struct InvalidEventDataStoreArn(String);
+
+/// A UUID in the only form that the API knows: 36 characters.
+pub fn hyphenated_uuid(text: &str) -> Option<Uuid> {
+    let id = Uuid::try_parse(text).ok()?;
+    (text.len() == uuid::fmt::Hyphenated::LENGTH).then_some(id)
+}
+
+impl EventDataStoreArn {
+    pub fn parse(text: &str) -> Result<Self, InvalidEventDataStoreArn> {
+        let malformed = || InvalidEventDataStoreArn(text.chars().take(256).collect());
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let ["arn", "aws", "cloudtrail", region, account, resource] = parts[..] else {
+            return Err(malformed());
+        };
+        let id = resource.strip_prefix("eventdatastore/").and_then(hyphenated_uuid);
+        Ok(Self {
+            region: Region::parse(region).map_err(|_| malformed())?,
+            account: AccountId::parse(account).map_err(|_| malformed())?,
+            id: id.ok_or_else(malformed)?,
+        })
+    }
+}
+
+impl fmt::Display for EventDataStoreArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { region, account, id } = self;
+        write!(f, "arn:aws:cloudtrail:{region}:{account}:eventdatastore/{}", id.hyphenated())
+    }
 }
 
 impl TrailArn {
@@ -216,6 +262,21 @@ mod tests {
         assert_eq!(arn.to_string(), text);
         let json = serde_json::to_string(&arn).unwrap();
         assert_eq!(serde_json::from_str::<TrailArn>(&json).unwrap(), arn);
+    }
+
+    #[test]
+    fn arns_of_event_data_stores_hold_a_uuid_with_its_hyphens() {
+        let text = "arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/4e0b29e5-2c1f-4a0a-a9b4-6d2b1c9c7f10";
+        assert_eq!(EventDataStoreArn::parse(text).unwrap().to_string(), text);
+        for other in [
+            "arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/4e0b29e52c1f4a0aa9b46d2b1c9c7f10",
+            "arn:aws:cloudtrail:us-east-1:111122223333:channel/4e0b29e5-2c1f-4a0a-a9b4-6d2b1c9c7f10",
+            "arn:aws:cloudtrail:us-east-1:1:eventdatastore/4e0b29e5-2c1f-4a0a-a9b4-6d2b1c9c7f10",
+            "4e0b29e5-2c1f-4a0a-a9b4-6d2b1c9c7f10",
+            "",
+        ] {
+            assert!(EventDataStoreArn::parse(other).is_err(), "{other}");
+        }
     }
 
     #[test]

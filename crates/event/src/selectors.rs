@@ -1,7 +1,7 @@
-//! Which events a trail wants: basic and advanced event selectors.
+//! Which events a trail or an event data store wants: basic and advanced event selectors.
 //!
 //! ```text
-//!   JSON of the API ──serde──▶ EventSelectors ──validate_for_trail──▶ stored, echoed as it came
+//!   JSON of the API ──serde──▶ EventSelectors ──validate_for_…──▶ stored, echoed as it came
 //!                                   │ compile
 //!                                   ▼
 //!                 Matcher: selectors OR ─ fields AND ─ positive operators OR, negative ones AND
@@ -80,6 +80,17 @@ pub struct AdvancedFieldSelector {
     pub not_ends_with: Option<Vec<String>>,
 }
 
+/// What an event data store holds. Which it is follows from its selectors, and never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreClass {
+    /// Management, data and network activity events.
+    Events,
+    Insights,
+    ConfigurationItems,
+    Evidence,
+    Activity,
+}
+
 /// The six ways to compare, in the API's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
@@ -113,6 +124,23 @@ impl EventSelectors {
     /// Refuses what PutEventSelectors refuses for a trail, in CloudTrail's words where they are known.
     pub fn validate_for_trail(&self) -> Result<(), InvalidSelectors> {
         validate::for_trail(self)
+    }
+
+    /// What an event data store has that was made without any: all management events.
+    pub fn default_for_event_data_store() -> Self {
+        Self::Advanced(vec![AdvancedEventSelector {
+            name: Some("Default management events".to_owned()),
+            field_selectors: vec![AdvancedFieldSelector {
+                field: "eventCategory".to_owned(),
+                equals: Some(vec!["Management".to_owned()]),
+                ..AdvancedFieldSelector::default()
+            }],
+        }])
+    }
+
+    /// Refuses what CreateEventDataStore refuses; says what such a store holds.
+    pub fn validate_for_event_data_store(&self) -> Result<StoreClass, InvalidSelectors> {
+        validate::for_event_data_store(self)
     }
 
     /// Makes the selectors ready to be asked. Selectors that were never validated compile too; a

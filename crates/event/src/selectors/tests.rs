@@ -47,6 +47,12 @@ fn check_valid(text: &str, expected: Expect) {
     expected.assert_eq(&outcome.map_or_else(|e| e.to_string(), |()| "valid".to_owned()));
 }
 
+#[track_caller]
+fn check_store(text: &str, expected: Expect) {
+    let outcome = selectors(text).validate_for_event_data_store();
+    expected.assert_eq(&outcome.map_or_else(|e| e.to_string(), |class| format!("{class:?}")));
+}
+
 fn advanced(category: &str, more: &str) -> String {
     format!("[{{'FieldSelectors':[{{'Field':'eventCategory','Equals':['{category}']}}{more}]}}]")
 }
@@ -480,4 +486,73 @@ fn each_category_has_its_fields_and_operators() {
     row("NetworkActivity", "errorCode", "AccessDenied", &[]);
     row("NetworkActivity", "readOnly", "true", &[]);
     row("Management", "newField", "x", &[]);
+}
+
+#[test]
+fn a_store_selects_more_than_a_trail() {
+    let field = |field: &str, test: &str| format!(",{{'Field':'{field}',{test}}}");
+    for more in [
+        field("eventSource", "'StartsWith':['ec2']"),
+        field("eventName", "'NotEndsWith':['Tags']"),
+        field("eventType", "'Equals':['AwsApiCall']"),
+        field("userIdentity.arn", "'NotStartsWith':['arn:aws:sts']"),
+        field("sessionCredentialFromConsole", "'NotEquals':['true']"),
+    ] {
+        check_store(&advanced("Management", &more), expect!["Events"]);
+        assert!(selectors(&advanced("Management", &more)).validate_for_trail().is_err(), "{more}");
+    }
+    check_store(
+        &advanced("Management", &field("sessionCredentialFromConsole", "'Equals':['false']")),
+        expect!["Value false for the field sessionCredentialFromConsole is invalid."],
+    );
+}
+
+#[test]
+fn a_store_holds_events_of_one_class() {
+    let both = |one: &str, two: &str| {
+        let selector = |category: &str| {
+            let more = match category {
+                "Data" => ",{'Field':'resources.type','Equals':['AWS::S3::Object']}",
+                _ => "",
+            };
+            let list = advanced(category, more);
+            list[1..list.len() - 1].to_owned()
+        };
+        format!("[{},{}]", selector(one), selector(two))
+    };
+    check_store(&both("Management", "Data"), expect!["Events"]);
+    check_store(&both("Insight", "Insight"), expect!["Insights"]);
+    check_store(&advanced("ConfigurationItem", ""), expect!["ConfigurationItems"]);
+    check_store(&advanced("Evidence", ""), expect!["Evidence"]);
+    check_store(&advanced("ActivityAuditLog", ""), expect!["Activity"]);
+    for (one, two) in [("Management", "Insight"), ("Evidence", "ConfigurationItem")] {
+        check_store(
+            &both(one, two),
+            expect![
+                "The eventCategory values Insight, ConfigurationItem, Evidence and ActivityAuditLog cannot be combined with other values in one event data store."
+            ],
+        );
+    }
+    check_store(
+        &advanced("Insight", ",{'Field':'readOnly','Equals':['true']}"),
+        expect!["The field readOnly is not valid for the eventCategory Insight."],
+    );
+}
+
+#[test]
+fn a_store_has_one_to_five_advanced_selectors() {
+    let one = advanced("Management", "");
+    let one = &one[1..one.len() - 1];
+    check_store(&format!("[{}]", [one; 5].join(",")), expect!["Events"]);
+    check_store(
+        &format!("[{}]", [one; 6].join(",")),
+        expect!["Specify between 1 and 5 selectors for your event data store."],
+    );
+    let basic = EventSelectors::default_for_trail().validate_for_event_data_store();
+    assert_eq!(
+        basic.unwrap_err().to_string(),
+        "An event data store takes advanced event selectors only."
+    );
+    let default = EventSelectors::default_for_event_data_store();
+    assert_eq!(default.validate_for_event_data_store(), Ok(StoreClass::Events));
 }

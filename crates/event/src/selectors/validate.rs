@@ -1,10 +1,11 @@
-//! What PutEventSelectors refuses for a trail.
+//! What PutEventSelectors refuses for a trail, and CreateEventDataStore for an event data store.
 //!
 //! Sentences marked AWS are CloudTrail's own; for the others its wording is not known, only the rule.
 
 use super::matcher::is_whole_service;
 use super::{
     AdvancedEventSelector, AdvancedFieldSelector, EventSelector, EventSelectors, Operator,
+    StoreClass,
 };
 
 /// Why selectors are refused: the message of an `InvalidEventSelectorsException`.
@@ -16,6 +17,7 @@ type Valid = Result<(), InvalidSelectors>;
 
 const DATA_RESOURCE_VALUES_MAX: usize = 250;
 const ADVANCED_VALUES_MAX: usize = 500;
+const STORE_SELECTORS_MAX: usize = 5;
 const NAME_CHARS_MAX: usize = 1_000;
 const FIELD_CHARS_MAX: usize = 1_000;
 const VALUE_CHARS_MAX: usize = 2_048;
@@ -25,7 +27,51 @@ const EXCLUDABLE_SOURCES: [&str; 2] = ["kms.amazonaws.com", "rdsdata.amazonaws.c
 pub(super) fn for_trail(selectors: &EventSelectors) -> Valid {
     match selectors {
         EventSelectors::Basic(list) => basic(list),
-        EventSelectors::Advanced(list) => advanced(list),
+        EventSelectors::Advanced(list) => advanced(list, Owner::Trail).map(|_| ()),
+    }
+}
+
+/// What a store of these selectors holds. Its events are management, data and network activity
+/// events in any mixture, or all of one other category.
+pub(super) fn for_event_data_store(
+    selectors: &EventSelectors,
+) -> Result<StoreClass, InvalidSelectors> {
+    let EventSelectors::Advanced(list) = selectors else {
+        return refuse("An event data store takes advanced event selectors only.");
+    };
+    let mut classes = advanced(list, Owner::EventDataStore)?.into_iter().map(Category::class);
+    let Some(first) = classes.next() else {
+        return refuse("An event data store has at least one event selector.");
+    };
+    if classes.any(|class| class != first) {
+        return refuse(
+            "The eventCategory values Insight, ConfigurationItem, Evidence and ActivityAuditLog \
+             cannot be combined with other values in one event data store.",
+        );
+    }
+    Ok(first)
+}
+
+/// Whose selectors they are: a store can select more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Trail,
+    EventDataStore,
+}
+
+impl Owner {
+    fn selectors_max(self) -> usize {
+        match self {
+            Owner::Trail => ADVANCED_VALUES_MAX,
+            Owner::EventDataStore => STORE_SELECTORS_MAX,
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Owner::Trail => "trail",
+            Owner::EventDataStore => "event data store",
+        }
     }
 }
 
@@ -98,26 +144,36 @@ fn is_arn_of(arn: &str, service: &str) -> bool {
 
 // ---- advanced ----------------------------------------------------------------------------------
 
-fn advanced(selectors: &[AdvancedEventSelector]) -> Valid {
-    if !(1..=500).contains(&selectors.len()) {
-        // AWS
-        return refuse("Specify between 1 and 500 selectors for your trail.");
+/// The category of each selector.
+fn advanced(
+    selectors: &[AdvancedEventSelector],
+    owner: Owner,
+) -> Result<Vec<Category>, InvalidSelectors> {
+    let (noun, selectors_max) = (owner.noun(), owner.selectors_max());
+    if !(1..=selectors_max).contains(&selectors.len()) {
+        // AWS, of a trail
+        return refuse(format!("Specify between 1 and {selectors_max} selectors for your {noun}."));
     }
     let mut values = 0;
+    let mut categories = Vec::with_capacity(selectors.len());
     for selector in selectors {
-        advanced_one(selector)?;
+        categories.push(advanced_one(selector, owner)?);
         let lists = selector.field_selectors.iter().flat_map(AdvancedFieldSelector::operators);
         values += lists.map(|(_, list)| list.len()).sum::<usize>();
     }
     if values > ADVANCED_VALUES_MAX {
+        let article = if owner == Owner::Trail { "a" } else { "an" };
         return refuse(format!(
-            "The total number of values across all conditions in the advanced event selectors of a trail is {values}. The limit is {ADVANCED_VALUES_MAX}."
+            "The total number of values across all conditions in the advanced event selectors of {article} {noun} is {values}. The limit is {ADVANCED_VALUES_MAX}."
         ));
     }
-    Ok(())
+    Ok(categories)
 }
 
-fn advanced_one(selector: &AdvancedEventSelector) -> Valid {
+fn advanced_one(
+    selector: &AdvancedEventSelector,
+    owner: Owner,
+) -> Result<Category, InvalidSelectors> {
     if selector.name.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX) {
         return refuse(format!("A selector name can have at most {NAME_CHARS_MAX} characters."));
     }
@@ -128,17 +184,17 @@ fn advanced_one(selector: &AdvancedEventSelector) -> Valid {
             return refuse(format!("Specify the field {} only once in a selector.", field.field));
         }
     }
-    let category = category(fields)?;
+    let category = category(fields, owner)?;
     for field in fields {
-        allowed(category, field)?;
+        allowed(category, field, owner)?;
     }
     let required = match category {
-        Category::Management => "eventCategory",
         Category::Data => "resources.type",
         Category::NetworkActivity => "eventSource",
+        _ => "eventCategory",
     };
     require(fields, required)?;
-    Ok(())
+    Ok(category)
 }
 
 fn well_formed(field: &AdvancedFieldSelector) -> Valid {
@@ -166,12 +222,28 @@ fn well_formed(field: &AdvancedFieldSelector) -> Valid {
     Ok(())
 }
 
-/// The categories that a trail can select.
+/// The categories that can be selected; the last four by event data stores only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Category {
     Management,
     Data,
     NetworkActivity,
+    Insight,
+    ConfigurationItem,
+    Evidence,
+    ActivityAuditLog,
+}
+
+impl Category {
+    fn class(self) -> StoreClass {
+        match self {
+            Category::Management | Category::Data | Category::NetworkActivity => StoreClass::Events,
+            Category::Insight => StoreClass::Insights,
+            Category::ConfigurationItem => StoreClass::ConfigurationItems,
+            Category::Evidence => StoreClass::Evidence,
+            Category::ActivityAuditLog => StoreClass::Activity,
+        }
+    }
 }
 
 fn require<'f>(
@@ -185,18 +257,25 @@ fn require<'f>(
     }
 }
 
-fn category(fields: &[AdvancedFieldSelector]) -> Result<Category, InvalidSelectors> {
+fn category(fields: &[AdvancedFieldSelector], owner: Owner) -> Result<Category, InvalidSelectors> {
     let field = require(fields, "eventCategory")?;
     let value = one_value(field)?;
-    match value {
-        "Management" => Ok(Category::Management),
-        "Data" => Ok(Category::Data),
-        "NetworkActivity" => Ok(Category::NetworkActivity),
-        "Insight" | "ConfigurationItem" | "Evidence" | "ActivityAuditLog" => refuse(format!(
+    let category = match value {
+        "Management" => Category::Management,
+        "Data" => Category::Data,
+        "NetworkActivity" => Category::NetworkActivity,
+        "Insight" => Category::Insight,
+        "ConfigurationItem" => Category::ConfigurationItem,
+        "Evidence" => Category::Evidence,
+        "ActivityAuditLog" => Category::ActivityAuditLog,
+        _ => return refuse(format!("Value {value} for the field eventCategory is invalid.")),
+    };
+    if owner == Owner::Trail && category.class() != StoreClass::Events {
+        return refuse(format!(
             "The eventCategory {value} is only valid for event data stores, not for trails."
-        )),
-        _ => refuse(format!("Value {value} for the field eventCategory is invalid.")),
+        ));
     }
+    Ok(category)
 }
 
 /// The one value of a field that must be written as Equals with one value.
@@ -209,26 +288,28 @@ fn one_value(field: &AdvancedFieldSelector) -> Result<&str, InvalidSelectors> {
 }
 
 /// The table of d.2: which fields a category has, with which operators and values.
-fn allowed(category: Category, field: &AdvancedFieldSelector) -> Valid {
+fn allowed(category: Category, field: &AdvancedFieldSelector, owner: Owner) -> Valid {
     use Category::*;
     use Operator::*;
     let name = field.field.as_str();
     match (category, name) {
         (_, "eventCategory") => Ok(()),
         (Management | Data, "readOnly") => only(field, &[Equals], |v| v == "true" || v == "false"),
-        (Management, "eventSource") => {
+        (Management, "eventSource") if owner == Owner::Trail => {
             only(field, &[NotEquals], |value| EXCLUDABLE_SOURCES.contains(&value))
         }
         (
             Management,
             "eventName" | "eventType" | "userIdentity.arn" | "sessionCredentialFromConsole",
-        ) => refuse(format!(
+        ) if owner == Owner::Trail => refuse(format!(
             "The field {name} is only valid for management events in event data stores, not in trails."
         )),
         (Data, "resources.type") => one_value(field).map(|_| ()),
         (Data, "resources.ARN") => resource_arns(field),
-        (Data, "eventName" | "eventSource" | "eventType" | "userIdentity.arn") => Ok(()),
-        (Data, "sessionCredentialFromConsole") => {
+        (Management | Data, "eventName" | "eventSource" | "eventType" | "userIdentity.arn") => {
+            Ok(())
+        }
+        (Management | Data, "sessionCredentialFromConsole") => {
             only(field, &[Equals, NotEquals], |value| value == "true")
         }
         (NetworkActivity, "eventSource") => one_value(field).map(|_| ()),

@@ -1,5 +1,6 @@
 //! What the operations do: one file each, grouped as the API groups them.
 
+pub mod event_data_stores;
 pub mod keys;
 pub mod tags;
 pub mod trails;
