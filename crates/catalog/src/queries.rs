@@ -335,6 +335,16 @@ impl Catalog {
         Ok(())
     }
 
+    /// Before a clean stop: what is running is queued again, as if it had not been begun.
+    pub async fn put_back_queries(&self) -> Result<(), CatalogError> {
+        sqlx::query(
+            "UPDATE queries SET status = 'QUEUED', attempts = attempts - 1 WHERE status = 'RUNNING'",
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Finished queries whose results wait to be delivered, oldest first.
     pub async fn queries_to_deliver(&self, count_max: u32) -> Result<Vec<Query>, CatalogError> {
         let rows = sqlx::query(

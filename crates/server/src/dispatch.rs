@@ -10,7 +10,7 @@ use api::{ApiError, ErrorCode, Input, Violation, json11};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::operations::{Cx, keys, tags, trails};
+use crate::operations::{Cx, keys, queries, tags, trails};
 
 /// What an operation answered, and what its event says of it.
 #[derive(Debug)]
@@ -26,22 +26,28 @@ pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome 
     use Operation::*;
     match operation {
         AddTags => run(cx, body, tags::add_tags).await,
+        CancelQuery => run(cx, body, queries::cancel_query).await,
         CreateTrail => run(cx, body, trails::create_trail).await,
         DeleteTrail => run(cx, body, trails::delete_trail).await,
+        DescribeQuery => run(cx, body, queries::describe_query).await,
         DescribeTrails => run(cx, body, trails::describe_trails).await,
+        GenerateQuery => run(cx, body, queries::generate_query).await,
         GetEventSelectors => run(cx, body, trails::get_event_selectors).await,
+        GetQueryResults => run(cx, body, queries::get_query_results).await,
         GetTrail => run(cx, body, trails::get_trail).await,
         GetTrailStatus => run(cx, body, trails::get_trail_status).await,
         ListPublicKeys => run(cx, body, keys::list_public_keys).await,
+        ListQueries => run(cx, body, queries::list_queries).await,
         ListTags => run(cx, body, tags::list_tags).await,
         ListTrails => run(cx, body, trails::list_trails).await,
         PutEventSelectors => run(cx, body, trails::put_event_selectors).await,
         RemoveTags => run(cx, body, tags::remove_tags).await,
+        SearchSampleQueries => run(cx, body, queries::search_sample_queries).await,
         StartLogging => run(cx, body, trails::start_logging).await,
+        StartQuery => run(cx, body, queries::start_query).await,
         StopLogging => run(cx, body, trails::stop_logging).await,
         UpdateTrail => run(cx, body, trails::update_trail).await,
-        CancelQuery
-        | CreateChannel
+        CreateChannel
         | CreateDashboard
         | CreateEventDataStore
         | DeleteChannel
@@ -49,17 +55,14 @@ pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome 
         | DeleteEventDataStore
         | DeleteResourcePolicy
         | DeregisterOrganizationDelegatedAdmin
-        | DescribeQuery
         | DisableFederation
         | EnableFederation
-        | GenerateQuery
         | GetChannel
         | GetDashboard
         | GetEventConfiguration
         | GetEventDataStore
         | GetImport
         | GetInsightSelectors
-        | GetQueryResults
         | GetResourcePolicy
         | ListChannels
         | ListDashboards
@@ -68,18 +71,15 @@ pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome 
         | ListImports
         | ListInsightsData
         | ListInsightsMetricData
-        | ListQueries
         | LookupEvents
         | PutEventConfiguration
         | PutInsightSelectors
         | PutResourcePolicy
         | RegisterOrganizationDelegatedAdmin
         | RestoreEventDataStore
-        | SearchSampleQueries
         | StartDashboardRefresh
         | StartEventDataStoreIngestion
         | StartImport
-        | StartQuery
         | StopEventDataStoreIngestion
         | StopImport
         | UpdateChannel
@@ -128,6 +128,10 @@ fn validation<I: Input<Operation = Operation>>(input: &I) -> Option<ApiError> {
         }
         "EventSelectors" | "AdvancedEventSelectors" => {
             violation.value.is_some() && errors.contains(&ErrorCode::InvalidEventSelectorsException)
+        }
+        "QueryStatus" => errors.contains(&ErrorCode::InvalidQueryStatusException),
+        "MaxResults" | "MaxQueryResults" => {
+            errors.contains(&ErrorCode::InvalidMaxResultsException)
         }
         _ => false,
     };

@@ -31,6 +31,8 @@ use crate::handover::Handover;
 use crate::intake::Budget;
 use crate::lake::Lake;
 use crate::metrics::Metrics;
+use crate::queries::Queries;
+use crate::sample_queries::SampleQueries;
 use crate::settings::{self, Settings};
 
 /// How long connecting to a store and putting one file may take.
@@ -62,6 +64,8 @@ pub struct Node {
     pub keys: Arc<Keys>,
     pub digest_keys: DigestKeys,
     pub handover: Handover,
+    pub queries: Queries,
+    pub samples: SampleQueries,
     pub metrics: Metrics,
     pub credentials: Credentials,
     store: Option<HttpClient>,
@@ -154,6 +158,8 @@ impl Node {
             keys,
             digest_keys,
             handover: Handover::default(),
+            queries: Queries::new(&data),
+            samples: SampleQueries::default(),
             metrics: Metrics::new(),
             credentials,
             store: seams.store,

@@ -2,6 +2,8 @@
 
 pub mod event_data_stores;
 pub mod keys;
+pub mod paging;
+pub mod queries;
 pub mod tags;
 pub mod trails;
 

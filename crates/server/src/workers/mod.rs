@@ -2,9 +2,12 @@
 //! is more; tests call turns, never loops.
 
 mod deliver_logs;
+mod deliver_query_results;
+mod forget_queries;
 mod make_digests;
 mod put_digests;
 mod put_log_files;
+mod run_queries;
 mod trim_journal;
 
 use std::panic::AssertUnwindSafe;
@@ -19,9 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use deliver_logs::DeliverLogs;
+pub use deliver_query_results::DeliverQueryResults;
+pub use forget_queries::ForgetQueries;
 pub use make_digests::MakeDigests;
 pub use put_digests::PutDigests;
 pub use put_log_files::PutLogFiles;
+pub use run_queries::RunQueries;
 pub use trim_journal::TrimJournal;
 
 use crate::node::Node;
@@ -59,6 +65,9 @@ pub fn table(node: &Arc<Node>) -> Result<Vec<Row>, crate::node::OpenError> {
         ("put_log_files", ms(50), Box::new(PutLogFiles::new(node.clone()))),
         ("make_digests", ms(250), Box::new(MakeDigests::new(node.clone()))),
         ("put_digests", ms(250), Box::new(PutDigests::new(node.clone()))),
+        ("run_queries", ms(20), Box::new(RunQueries::new(node.clone()))),
+        ("deliver_query_results", ms(250), Box::new(DeliverQueryResults::new(node.clone()))),
+        ("forget_queries", ms(60_000), Box::new(ForgetQueries::new(node.clone()))),
         // Often: a file system gives freshly freed blocks back faster than it finds new ones.
         ("trim_journal", ms(1_000), Box::new(TrimJournal::new(node.clone()))),
     ])
