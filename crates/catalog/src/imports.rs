@@ -127,7 +127,8 @@ pub enum FileOutcome {
     Done { events: u64 },
     /// It waits for another attempt.
     Again { error_type: String, error: String },
-    Failed { error_type: String, error: String },
+    /// `events`: those that are in all the same.
+    Failed { error_type: String, error: String, events: u64 },
 }
 
 /// A file that failed at least once.
@@ -243,8 +244,7 @@ impl Catalog {
         let number = |column: &str| Ok::<_, CatalogError>(from_sql(row.try_get(column)?));
         let found = number("found")?;
         // Before all is listed, more may come under any prefix.
-        let completed =
-            if import.listed { found.saturating_sub(number("open")?) } else { 0 };
+        let completed = if import.listed { found.saturating_sub(number("open")?) } else { 0 };
         Ok(ImportStatistics {
             prefixes_found: found,
             prefixes_completed: completed,
@@ -329,7 +329,9 @@ impl Catalog {
             let (status, failure) = match &file.outcome {
                 FileOutcome::Done { .. } => ("DONE", None),
                 FileOutcome::Again { error_type, error } => ("WAITING", Some((error_type, error))),
-                FileOutcome::Failed { error_type, error } => ("FAILED", Some((error_type, error))),
+                FileOutcome::Failed { error_type, error, .. } => {
+                    ("FAILED", Some((error_type, error)))
+                }
             };
             let changed = sqlx::query(
                 "UPDATE import_files SET status = ?1, attempts = attempts + ?2,
@@ -345,11 +347,15 @@ impl Catalog {
             .bind(import)
             .execute(&mut *tx)
             .await?;
-            if let FileOutcome::Done { events } = file.outcome
-                && changed.rows_affected() == 1
-            {
-                files_done += 1;
-                events_done += events;
+            if changed.rows_affected() == 1 {
+                match file.outcome {
+                    FileOutcome::Done { events } => {
+                        files_done += 1;
+                        events_done += events;
+                    }
+                    FileOutcome::Failed { events, .. } => events_done += events,
+                    FileOutcome::Again { .. } => {}
+                }
             }
         }
         sqlx::query(
@@ -460,7 +466,7 @@ impl Catalog {
             return Ok(false);
         }
         // A source that failed as a whole is no file.
-        sqlx::query("DELETE FROM import_files WHERE import = ? AND status = 'FAILED' AND prefix = '' AND bytes = 0")
+        sqlx::query("DELETE FROM import_files WHERE import = ? AND key LIKE 's3://%'")
             .bind(import)
             .execute(&mut *tx)
             .await?;

@@ -430,13 +430,14 @@ impl Catalog {
         region: &str,
         alias: &str,
     ) -> Result<Option<QueryAlias>, CatalogError> {
-        let row =
-            sqlx::query("SELECT * FROM query_aliases WHERE alias = ? AND account = ? AND region = ?")
-                .bind(alias)
-                .bind(account)
-                .bind(region)
-                .fetch_optional(&self.pool)
-                .await?;
+        let row = sqlx::query(
+            "SELECT * FROM query_aliases WHERE alias = ? AND account = ? AND region = ?",
+        )
+        .bind(alias)
+        .bind(account)
+        .bind(region)
+        .fetch_optional(&self.pool)
+        .await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(QueryAlias {
             alias: row.try_get("alias")?,

@@ -10,7 +10,7 @@ use api::{ApiError, ErrorCode, Input, Violation, json11};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::operations::{Cx, keys, queries, tags, trails};
+use crate::operations::{Cx, imports, keys, queries, tags, trails};
 
 /// What an operation answered, and what its event says of it.
 #[derive(Debug)]
@@ -33,9 +33,12 @@ pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome 
         DescribeTrails => run(cx, body, trails::describe_trails).await,
         GenerateQuery => run(cx, body, queries::generate_query).await,
         GetEventSelectors => run(cx, body, trails::get_event_selectors).await,
+        GetImport => run(cx, body, imports::get_import).await,
         GetQueryResults => run(cx, body, queries::get_query_results).await,
         GetTrail => run(cx, body, trails::get_trail).await,
         GetTrailStatus => run(cx, body, trails::get_trail_status).await,
+        ListImportFailures => run(cx, body, imports::list_import_failures).await,
+        ListImports => run(cx, body, imports::list_imports).await,
         ListPublicKeys => run(cx, body, keys::list_public_keys).await,
         ListQueries => run(cx, body, queries::list_queries).await,
         ListTags => run(cx, body, tags::list_tags).await,
@@ -43,8 +46,10 @@ pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome 
         PutEventSelectors => run(cx, body, trails::put_event_selectors).await,
         RemoveTags => run(cx, body, tags::remove_tags).await,
         SearchSampleQueries => run(cx, body, queries::search_sample_queries).await,
+        StartImport => run(cx, body, imports::start_import).await,
         StartLogging => run(cx, body, trails::start_logging).await,
         StartQuery => run(cx, body, queries::start_query).await,
+        StopImport => run(cx, body, imports::stop_import).await,
         StopLogging => run(cx, body, trails::stop_logging).await,
         UpdateTrail => run(cx, body, trails::update_trail).await,
         CreateChannel
@@ -61,14 +66,11 @@ pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome 
         | GetDashboard
         | GetEventConfiguration
         | GetEventDataStore
-        | GetImport
         | GetInsightSelectors
         | GetResourcePolicy
         | ListChannels
         | ListDashboards
         | ListEventDataStores
-        | ListImportFailures
-        | ListImports
         | ListInsightsData
         | ListInsightsMetricData
         | LookupEvents
@@ -79,9 +81,7 @@ pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome 
         | RestoreEventDataStore
         | StartDashboardRefresh
         | StartEventDataStoreIngestion
-        | StartImport
         | StopEventDataStoreIngestion
-        | StopImport
         | UpdateChannel
         | UpdateDashboard
         | UpdateEventDataStore => not_implemented(operation, body),
@@ -130,9 +130,7 @@ fn validation<I: Input<Operation = Operation>>(input: &I) -> Option<ApiError> {
             violation.value.is_some() && errors.contains(&ErrorCode::InvalidEventSelectorsException)
         }
         "QueryStatus" => errors.contains(&ErrorCode::InvalidQueryStatusException),
-        "MaxResults" | "MaxQueryResults" => {
-            errors.contains(&ErrorCode::InvalidMaxResultsException)
-        }
+        "MaxResults" | "MaxQueryResults" => errors.contains(&ErrorCode::InvalidMaxResultsException),
         _ => false,
     };
     let mut violations = input.violations();

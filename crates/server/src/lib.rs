@@ -24,6 +24,7 @@ pub mod doors;
 pub mod entry;
 mod handover;
 mod http;
+mod imports;
 pub mod intake;
 pub mod lake;
 mod metrics;

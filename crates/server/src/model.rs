@@ -129,7 +129,8 @@ mod tests {
             String::from_utf8(heard).unwrap()
         });
         let now = "2026-11-23T10:30:00Z".parse().unwrap();
-        let result = ask(&settings, "top users", "the-store", &["SELECT 1 FROM $EDS_ID"], now).await;
+        let result =
+            ask(&settings, "top users", "the-store", &["SELECT 1 FROM $EDS_ID"], now).await;
         (result, server.await.unwrap())
     }
 
@@ -144,7 +145,10 @@ mod tests {
         let (statement, heard) = asked(ok(body)).await;
         assert_eq!(statement.unwrap(), "SELECT 1 FROM the-store");
         assert!(heard.starts_with("POST /v1/chat/completions "), "{heard}");
-        assert!(heard.contains("top users") && heard.contains("SELECT 1 FROM the-store"), "{heard}");
+        assert!(
+            heard.contains("top users") && heard.contains("SELECT 1 FROM the-store"),
+            "{heard}"
+        );
     }
 
     #[tokio::test]

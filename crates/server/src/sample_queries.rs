@@ -184,8 +184,12 @@ fn stem(word: &str) -> String {
         "queries" => "query",
         "top" | "frequent" | "popular" | "busiest" => "most",
         "latest" | "recent" | "last" => "newest",
-        _ if word.len() > 4 && word.ends_with("ies") => return format!("{}y", &word[..word.len() - 3]),
-        _ if word.len() > 3 && word.ends_with('s') && !word.ends_with("ss") => &word[..word.len() - 1],
+        _ if word.len() > 4 && word.ends_with("ies") => {
+            return format!("{}y", &word[..word.len() - 3]);
+        }
+        _ if word.len() > 3 && word.ends_with('s') && !word.ends_with("ss") => {
+            &word[..word.len() - 1]
+        }
         _ => word,
     };
     stem.to_owned()

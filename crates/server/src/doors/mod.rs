@@ -5,6 +5,7 @@ pub mod bucket;
 mod cloudtrail;
 mod events;
 mod health;
+mod imports;
 mod sts;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ pub enum Door {
     CloudTrail,
     Sts,
     Events,
+    Imports,
     Bucket,
     Health,
     Metrics,
@@ -40,6 +42,10 @@ pub fn door_of(
 ) -> Door {
     if path == "/v1/events" {
         return Door::Events;
+    }
+    let below = path.strip_prefix(imports::PATH);
+    if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return Door::Imports;
     }
     // Signed for another service or not: the target says who is meant.
     let target = text(headers, "x-amz-target").unwrap_or_default();
@@ -93,6 +99,7 @@ pub async fn route(
         Door::CloudTrail => cloudtrail::call(&node, peer, request).await,
         Door::Sts => sts::call(&node, peer, request).await,
         Door::Events => events::post(&node, request).await,
+        Door::Imports => imports::call(&node, peer, request).await,
         Door::Bucket => bucket_call(&node, peer, request).await,
         Door::Health => health::health(&node),
         Door::Metrics => health::metrics(&node),

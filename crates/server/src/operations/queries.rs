@@ -105,14 +105,19 @@ fn invalid_statement(message: String) -> ApiError {
 
 fn statement_error(fault: QueryFault) -> ApiError {
     match fault {
-        QueryFault::Statement { message, position } => invalid_statement(worded(&message, position)),
+        QueryFault::Statement { message, position } => {
+            invalid_statement(worded(&message, position))
+        }
         QueryFault::Value(message) | QueryFault::Exhausted(message) => invalid_statement(message),
         QueryFault::Lake(LakeFault::NoSuchTable(name)) => ApiError::new(
             ErrorCode::InactiveEventDataStoreException,
             format!("Event data store {name} cannot be queried yet."),
         ),
         other => {
-            tracing::error!(error = &other as &dyn std::error::Error, "a statement was not checked");
+            tracing::error!(
+                error = &other as &dyn std::error::Error,
+                "a statement was not checked"
+            );
             ApiError::new(
                 ErrorCode::InternalFailure,
                 "The request processing has failed because of an internal error.",

@@ -96,6 +96,8 @@ impl ResultFiles {
         loop {
             gz.write_all(&lines).expect("writing to memory does not fail");
             lines.clear();
+            // Only then is it known how long the file is; it costs a few bytes for each page.
+            gz.flush().expect("writing to memory does not fail");
             if self.next_page >= self.results.page_count()
                 || gz.get_ref().len() >= self.file_bytes_max
             {

@@ -200,7 +200,8 @@ impl Rows for ResultsWriter {
     async fn take(&mut self, rows: Vec<Row>) -> Result<(), QueryFault> {
         for row in rows {
             let before = self.page.len();
-            serde_json::to_writer(&mut self.page, &row).map_err(|e| QueryFault::Sink(e.to_string()))?;
+            serde_json::to_writer(&mut self.page, &row)
+                .map_err(|e| QueryFault::Sink(e.to_string()))?;
             self.page.push(b'\n');
             self.plain_bytes += (self.page.len() - before) as u64;
             if self.plain_bytes > self.plain_bytes_max {
@@ -238,8 +239,7 @@ impl Results {
     pub fn open(path: &Path) -> Result<Option<Results>, ResultsFault> {
         let failed =
             |source| ResultsFault::File { step: "read results", path: path.to_owned(), source };
-        let damaged =
-            |detail| ResultsFault::Damaged { path: path.to_owned(), detail };
+        let damaged = |detail| ResultsFault::Damaged { path: path.to_owned(), detail };
         let mut file = match File::open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -359,11 +359,8 @@ impl Results {
     /// The text of a page.
     fn page(&mut self, place: usize) -> Result<Vec<u8>, ResultsFault> {
         let entry = self.index[place];
-        let failed = |source| ResultsFault::File {
-            step: "read results",
-            path: self.path.clone(),
-            source,
-        };
+        let failed =
+            |source| ResultsFault::File { step: "read results", path: self.path.clone(), source };
         let mut frame = vec![0; entry.len as usize];
         self.file.seek(SeekFrom::Start(entry.offset)).map_err(failed)?;
         self.file.read_exact(&mut frame).map_err(failed)?;
@@ -390,9 +387,11 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, ResultsFault> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(io::Error::other)
-        .and_then(|done| done)
-        .map_err(|source| ResultsFault::File { step, path: path.to_owned(), source })
+    done.map_err(io::Error::other).and_then(|done| done).map_err(|source| ResultsFault::File {
+        step,
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Pages and their parts stay far below 4 GB.

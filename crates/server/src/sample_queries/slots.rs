@@ -296,7 +296,7 @@ impl Slots {
         let Some(next) = words.get(1) else { return 0 };
         let is_name = !NO_NAMES.contains(&next.lower.as_str())
             && service(&next.lower).is_none()
-            && next.text.chars().all(|c| c.is_alphanumeric() || "+=,.@_-/".contains(c));
+            && next.text.chars().all(|c| c.is_alphanumeric() || "+=,.@_-/:".contains(c));
         match words[0].lower.as_str() {
             "user" | "username" | "by" | "did" if is_name && !is_event_name(next.text) => {
                 self.user = Some(next.text.to_owned());
@@ -381,8 +381,23 @@ fn is_event_name(text: &str) -> bool {
         && capitals >= 2
         && text.chars().all(|c| c.is_ascii_alphanumeric())
         && text.chars().any(|c| c.is_ascii_lowercase())
-        && !["CloudTrail", "DynamoDB", "CloudFormation", "CloudWatch", "CloudFront", "EventBridge", "GuardDuty", "SecretsManager", "APIs", "IPs", "IDs", "VPCs", "ARNs", "UTC"]
-            .contains(&text)
+        && ![
+            "CloudTrail",
+            "DynamoDB",
+            "CloudFormation",
+            "CloudWatch",
+            "CloudFront",
+            "EventBridge",
+            "GuardDuty",
+            "SecretsManager",
+            "APIs",
+            "IPs",
+            "IDs",
+            "VPCs",
+            "ARNs",
+            "UTC",
+        ]
+        .contains(&text)
 }
 
 fn is_error_code(text: &str) -> bool {
@@ -449,10 +464,67 @@ const SERVICES: [(&str, &str); 46] = [
 
 /// What may stand behind "by", "user" or "did" and is nobody's name.
 const NO_NAMES: [&str; 63] = [
-    "a", "access", "account", "accounts", "action", "activity", "agent", "an", "and", "any",
-    "anyone", "api", "bucket", "call", "code", "country", "date", "day", "did", "event", "events",
-    "error", "errors", "for", "from", "had", "has", "hour", "i", "in", "ip", "it", "key", "made",
-    "message", "minute", "month", "name", "number", "of", "on", "other", "principal", "principals",
-    "region", "regions", "resource", "role", "root", "service", "services", "somebody", "someone",
-    "source", "the", "they", "type", "user", "users", "volume", "we", "week", "year",
+    "a",
+    "access",
+    "account",
+    "accounts",
+    "action",
+    "activity",
+    "agent",
+    "an",
+    "and",
+    "any",
+    "anyone",
+    "api",
+    "bucket",
+    "call",
+    "code",
+    "country",
+    "date",
+    "day",
+    "did",
+    "event",
+    "events",
+    "error",
+    "errors",
+    "for",
+    "from",
+    "had",
+    "has",
+    "hour",
+    "i",
+    "in",
+    "ip",
+    "it",
+    "key",
+    "made",
+    "message",
+    "minute",
+    "month",
+    "name",
+    "number",
+    "of",
+    "on",
+    "other",
+    "principal",
+    "principals",
+    "region",
+    "regions",
+    "resource",
+    "role",
+    "root",
+    "service",
+    "services",
+    "somebody",
+    "someone",
+    "source",
+    "the",
+    "they",
+    "type",
+    "user",
+    "users",
+    "volume",
+    "we",
+    "week",
+    "year",
 ];

@@ -89,7 +89,10 @@ fn relevance_lies_between_0_and_1_and_falls() {
 fn times_become_conditions() {
     let all = "FROM $EDS_ID\nWHERE eventName = 'ConsoleLogin'\n    AND element_at(responseElements, 'ConsoleLogin') = 'Failure'\n{}GROUP BY userIdentity.userName, sourceIPAddress\nORDER BY attempts DESC\nLIMIT 50";
     for (time, conditions) in [
-        ("yesterday", "    AND eventTime >= '2026-11-22 00:00:00'\n    AND eventTime < '2026-11-23 00:00:00'\n"),
+        (
+            "yesterday",
+            "    AND eventTime >= '2026-11-22 00:00:00'\n    AND eventTime < '2026-11-23 00:00:00'\n",
+        ),
         ("today", "    AND eventTime >= '2026-11-23 00:00:00'\n"),
         ("last week", "    AND eventTime >= '2026-11-16 10:30:00'\n"),
         ("in the past 3 hours", "    AND eventTime >= '2026-11-23 07:30:00'\n"),
@@ -98,8 +101,14 @@ fn times_become_conditions() {
         ("since 2026-01-01", "    AND eventTime >= '2026-01-01 00:00:00'\n"),
         ("since 2026-01-01T08:00:00Z", "    AND eventTime >= '2026-01-01 08:00:00'\n"),
         ("before 2026-01-01", "    AND eventTime < '2026-01-01 00:00:00'\n"),
-        ("between 2026-01-01 and 2026-01-31", "    AND eventTime >= '2026-01-01 00:00:00'\n    AND eventTime < '2026-02-01 00:00:00'\n"),
-        ("on 2026-01-01", "    AND eventTime >= '2026-01-01 00:00:00'\n    AND eventTime < '2026-01-02 00:00:00'\n"),
+        (
+            "between 2026-01-01 and 2026-01-31",
+            "    AND eventTime >= '2026-01-01 00:00:00'\n    AND eventTime < '2026-02-01 00:00:00'\n",
+        ),
+        (
+            "on 2026-01-01",
+            "    AND eventTime >= '2026-01-01 00:00:00'\n    AND eventTime < '2026-01-02 00:00:00'\n",
+        ),
         ("", ""),
     ] {
         generates(&format!("failed console logins {time}"), &all.replace("{}", conditions));
@@ -113,7 +122,9 @@ fn names_become_conditions() {
     };
     generates(
         "What did alice do yesterday?",
-        &newest("eventTime >= '2026-11-22 00:00:00'\n    AND eventTime < '2026-11-23 00:00:00'\n    AND (userIdentity.userName = 'alice' OR userIdentity.arn LIKE '%/alice')"),
+        &newest(
+            "eventTime >= '2026-11-22 00:00:00'\n    AND eventTime < '2026-11-23 00:00:00'\n    AND (userIdentity.userName = 'alice' OR userIdentity.arn LIKE '%/alice')",
+        ),
     );
     generates("events from 192.0.2.7", &newest("sourceIPAddress = '192.0.2.7'"));
     generates("DeleteBucket", &newest("eventName = 'DeleteBucket'"));

@@ -7,6 +7,7 @@ mod forget_queries;
 mod make_digests;
 mod put_digests;
 mod put_log_files;
+mod run_imports;
 mod run_queries;
 mod trim_journal;
 
@@ -27,6 +28,7 @@ pub use forget_queries::ForgetQueries;
 pub use make_digests::MakeDigests;
 pub use put_digests::PutDigests;
 pub use put_log_files::PutLogFiles;
+pub use run_imports::RunImports;
 pub use run_queries::RunQueries;
 pub use trim_journal::TrimJournal;
 
@@ -67,6 +69,7 @@ pub fn table(node: &Arc<Node>) -> Result<Vec<Row>, crate::node::OpenError> {
         ("put_digests", ms(250), Box::new(PutDigests::new(node.clone()))),
         ("run_queries", ms(20), Box::new(RunQueries::new(node.clone()))),
         ("deliver_query_results", ms(250), Box::new(DeliverQueryResults::new(node.clone()))),
+        ("run_imports", ms(250), Box::new(RunImports::new(node.clone()))),
         ("forget_queries", ms(60_000), Box::new(ForgetQueries::new(node.clone()))),
         // Often: a file system gives freshly freed blocks back faster than it finds new ones.
         ("trim_journal", ms(1_000), Box::new(TrimJournal::new(node.clone()))),

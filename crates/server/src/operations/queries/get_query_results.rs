@@ -27,11 +27,8 @@ pub async fn get_query_results(
         ));
     };
     let id = input.query_id.unwrap_or_default();
-    let from = paging::place(
-        &id,
-        input.next_token.as_deref(),
-        ErrorCode::InvalidNextTokenException,
-    )?;
+    let from =
+        paging::place(&id, input.next_token.as_deref(), ErrorCode::InvalidNextTokenException)?;
     let from = from.unwrap_or(0);
     let query = find(cx, &id, input.event_data_store.as_deref()).await?;
     let bytes_scanned = match cx.node.queries.progress(&id) {

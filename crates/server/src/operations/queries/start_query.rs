@@ -20,9 +20,9 @@ pub async fn start_query(
         (Some(statement), None) => (statement, None),
         (None, Some(alias)) => {
             let found = cx.node.catalog.query_alias(cx.account(), cx.region.as_str(), alias).await;
-            let found = found.map_err(internal)?.ok_or_else(|| {
-                invalid_parameter(format!("Query alias {alias} was not found."))
-            })?;
+            let found = found
+                .map_err(internal)?
+                .ok_or_else(|| invalid_parameter(format!("Query alias {alias} was not found.")))?;
             (found.statement, Some(found.prompt))
         }
         _ => {

@@ -34,7 +34,8 @@ fn row(number: usize) -> Row {
 #[test]
 fn any_part_of_a_result_is_read_without_the_rest() {
     let rows: Vec<Row> = (0..5000).map(row).collect();
-    let (_folder, path) = written(&["a", "b", "a"], &[rows[..4000].to_vec(), rows[4000..].to_vec()]);
+    let (_folder, path) =
+        written(&["a", "b", "a"], &[rows[..4000].to_vec(), rows[4000..].to_vec()]);
     let mut results = Results::open(&path).unwrap().unwrap();
     assert_eq!(results.columns(), ["a", "b", "a"]);
     assert_eq!(results.row_count(), 5000);
@@ -71,7 +72,8 @@ fn a_result_that_was_not_finished_is_not_there() {
     let path = folder.path().join("q.rows");
     run(async {
         let disk = Arc::new(RealDisk);
-        let mut writer = ResultsWriter::create(disk.clone(), path.clone(), &[], 1000).await.unwrap();
+        let mut writer =
+            ResultsWriter::create(disk.clone(), path.clone(), &[], 1000).await.unwrap();
         writer.take(vec![row(1)]).await.unwrap();
         drop(writer);
         assert!(Results::open(&path).unwrap().is_none());
