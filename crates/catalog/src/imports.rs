@@ -592,3 +592,6 @@ fn import_of(row: &SqliteRow) -> Result<Import, CatalogError> {
         listed: row.try_get::<i64, _>("listed")? == 1,
     })
 }
+
+#[cfg(test)]
+mod tests;

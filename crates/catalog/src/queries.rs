@@ -511,3 +511,6 @@ fn query_of(row: &SqliteRow) -> Result<Query, CatalogError> {
         delivery_status: row.try_get("delivery_status")?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,7 @@ const RELEVANCE_MIN: f64 = 0.3;
 /// A word of the name says more than one of the description.
 const NAME_WEIGHT: f64 = 1.0;
 const OTHER_WEIGHT: f64 = 0.6;
+const LIGHT_WEIGHT: f64 = 0.25;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleQuery {
@@ -68,10 +69,18 @@ impl SampleQueries {
     /// Samples that have words of the phrase, the most relevant first, each with its relevance
     /// above 0 and up to 1.
     pub fn search(&self, phrase: &str) -> Vec<(&SampleQuery, f64)> {
-        let words = words_of(phrase);
+        self.search_words(&words_of(phrase), &BTreeSet::new())
+    }
+
+    /// `light` words, which a condition will stand for, say little about which sample fits.
+    fn search_words(
+        &self,
+        words: &BTreeSet<String>,
+        light: &BTreeSet<String>,
+    ) -> Vec<(&SampleQuery, f64)> {
         let mut found = Vec::new();
         for sample in &self.samples {
-            let relevance = self.relevance(&words, sample);
+            let relevance = self.relevance(words, light, sample);
             if relevance > 0.0 {
                 found.push((sample, relevance));
             }
@@ -85,7 +94,8 @@ impl SampleQueries {
     /// near enough. `now` is what "yesterday" counts from.
     pub fn generate(&self, prompt: &str, now: Timestamp) -> Option<String> {
         let slots = Slots::of(prompt, now);
-        let found = self.search(&slots.rest);
+        let light = words_of(slots.service_word.as_deref().unwrap_or_default());
+        let found = self.search_words(&words_of(&slots.rest), &light);
         // A sample that takes no conditions would leave out what was asked for.
         let fits = |sample: &SampleQuery| {
             (sample.has_slots || slots.is_empty()) && slots.agree_with(&sample.sql)
@@ -101,10 +111,16 @@ impl SampleQueries {
         Some(slots.put_into(&base.sql))
     }
 
-    fn relevance(&self, words: &BTreeSet<String>, sample: &SampleQuery) -> f64 {
+    fn relevance(
+        &self,
+        words: &BTreeSet<String>,
+        light: &BTreeSet<String>,
+        sample: &SampleQuery,
+    ) -> f64 {
         let (mut all, mut met) = (0.0, 0.0);
         for word in words {
-            let rarity = self.rarity(word);
+            let weight = if light.contains(word) { LIGHT_WEIGHT } else { 1.0 };
+            let rarity = weight * self.rarity(word);
             all += rarity;
             if sample.name_words.contains(word) {
                 met += NAME_WEIGHT * rarity;

@@ -22,6 +22,8 @@ pub struct Slots {
     error: Option<String>,
     region: Option<String>,
     limit: Option<u32>,
+    /// As the prompt names the service of `source`.
+    pub service_word: Option<String>,
     /// The prompt without what the slots took. Service names stay: samples have them as words.
     pub rest: String,
 }
@@ -41,6 +43,9 @@ impl Slots {
             let taken = slots.take(&words[at..], now);
             if taken == 0 {
                 slots.note_service(&words[at..]);
+                rest.push(words[at].text);
+            } else if words[at].lower == "top" {
+                // It takes a number, and tells something about the subject, too.
                 rest.push(words[at].text);
             }
             at += taken.max(1);
@@ -273,7 +278,6 @@ impl Slots {
         let count = |at| number(word(at)).and_then(|n| u32::try_from(n).ok());
         let limit = |n: u32| Some(n.clamp(1, LIMIT_MAX));
         match word(0) {
-            // The first word tells something about the subject, too: "top 5 users".
             "top" | "first" | "limit" | "newest" | "latest" | "last" => match count(1) {
                 Some(n) => {
                     self.limit = limit(n);
@@ -313,6 +317,7 @@ impl Slots {
     fn note_service(&mut self, words: &[Word<'_>]) {
         if self.source.is_none() {
             self.source = service(&words[0].lower);
+            self.service_word = self.source.map(|_| words[0].lower.clone());
         }
     }
 }

@@ -11,7 +11,9 @@
 //!   < 400 TrailNotFoundException "Unknown trail: nonesuch for the user: 111111111111"
 //! ```
 //! Other calls: `> target VALUE BODY` sends that X-Amz-Target, `> sts Action=…&Version=…` a form,
-//! `> eventually CALL` asks again until the answer fits. `<x*129>` stands for 129 times x, and
+//! `> http METHOD PATH BODY` goes to one of our own doors, `> eventually CALL` asks again until the
+//! answer fits. In a call, `<=store>` is what an answer called `<any=store>`, and `<=store.id>` what
+//! follows its last slash. `<x*129>` stands for 129 times x, and
 //! `<1..51: "k#">` for "k1", … "k51". What an answer may leave open: see `expected`.
 //!
 //! `CONVERSATION=tags cargo test -p server --test all` speaks only those whose name has `tags`.
@@ -167,7 +169,8 @@ async fn hold(client: &mut Client, exchange: &Exchange, known: &mut Known) -> Re
         if attempt > 0 {
             tokio::time::sleep(REST).await;
         }
-        let answer = client.call(&exchange.region, &exchange.call).await;
+        let call = exchange.call.with(known);
+        let answer = client.call(&exchange.region, &call).await;
         outcome = compare(exchange, &answer, known);
         if outcome.is_ok() {
             break;

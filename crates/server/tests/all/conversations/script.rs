@@ -105,6 +105,11 @@ fn call(said: &str) -> Option<Call> {
             let (bucket, rest) = two(&rest);
             Call::S3 { operation, bucket, rest }
         }
+        "http" => {
+            let (method, rest) = two(rest);
+            let (path, body) = two(&rest);
+            Call::Http { method, path, body }
+        }
         name if name.starts_with(|c: char| c.is_ascii_uppercase()) => Call::Operation {
             name: name.to_owned(),
             body: if rest.is_empty() { "{}".to_owned() } else { rest.to_owned() },
