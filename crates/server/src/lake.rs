@@ -92,6 +92,18 @@ pub enum LakeFault {
     Store { table: String, detail: String },
 }
 
+impl LakeFault {
+    /// The table that failed.
+    pub fn table(&self) -> &str {
+        match self {
+            LakeFault::NoSuchTable(table)
+            | LakeFault::Damaged { table, .. }
+            | LakeFault::Full { table }
+            | LakeFault::Store { table, .. } => table,
+        }
+    }
+}
+
 /// A name of a table in a query, in lower case, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedTable {
@@ -236,7 +248,8 @@ pub trait Import: Send + Sync {
 #[async_trait]
 pub trait Lake: Send + Sync + Debug + 'static {
     /// Opens the table, making it if it is not there. Answers the journal position of its last
-    /// commit: rows up to there need not be appended again. 0 for a new table.
+    /// commit: rows up to there need not be appended again. 0 for a new table. May be called for a
+    /// table that is open, also by two at once.
     async fn open_table(&self, table: &TableName, columns: Columns) -> Result<u64, LakeFault>;
 
     /// Removes the table with all its files. Removing what is not there is no fault.
@@ -244,7 +257,8 @@ pub trait Lake: Send + Sync + Debug + 'static {
 
     /// Adds rows in memory, visible when this returns. `wanted` names tables, each with the places
     /// of its rows in `rows`. Rows at or before a table's committed position are left out. The
-    /// records that cannot be read are answered with their reasons; the others are in.
+    /// records that cannot be read are answered with their reasons; the others are in. After a
+    /// fault, which names one of the tables, nothing has been added to any.
     async fn append(
         &self,
         rows: Vec<Row>,
@@ -252,7 +266,10 @@ pub trait Lake: Send + Sync + Debug + 'static {
     ) -> Result<Vec<(u64, String)>, LakeFault>;
 
     /// Makes the table's rows durable, with the journal position `through`. All rows that the
-    /// table wants up to that position have been appended.
+    /// table wants up to that position have been appended, and no later ones, when this is polled
+    /// for the first time. Rows that are appended while it runs stay in memory. After a fault all
+    /// rows are in memory still, unless they have become durable all the same: then the table's
+    /// position says so, and they are no longer in memory.
     async fn commit(&self, table: &TableName, through: u64) -> Result<(), LakeFault>;
 
     fn hot(&self, table: &TableName) -> Hot;

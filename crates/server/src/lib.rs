@@ -6,9 +6,10 @@
 //!                           └─ events ─ intake ─────────────────┴─▶ journal
 //!                                                                     │ cursors
 //!   workers: deliver_logs ─▶ spool ─▶ put_log_files ─▶ bucket;  make_digests ─▶ put_digests
+//!            index_events ─▶ lake;  maintain_tables
 //! ```
 //!
-//! Invariants: nothing here depends on the lake; only [`clock`] reads a clock; every operation goes
+//! Invariants: nothing here depends on the lake but its seam ([`lake`]); only [`clock`] reads a clock; every operation goes
 //! through [`dispatch`], which audits it; all background work stands in [`workers`]' table; the
 //! tenant of every call is the account of its verified key.
 
@@ -25,15 +26,19 @@ pub mod entry;
 mod handover;
 mod http;
 mod imports;
+mod indexing;
 pub mod intake;
 pub mod lake;
 mod metrics;
 mod model;
 pub mod node;
 mod operations;
+mod page_token;
 mod queries;
 mod sample_queries;
 pub mod serve;
 pub mod settings;
+mod store_table;
+mod throttle;
 mod trail_table;
 pub mod workers;

@@ -1,4 +1,4 @@
-//! What `/metrics` shows. Names follow the stages: accepted, delivered, attested, refused.
+//! What `/metrics` shows. Names follow the stages: accepted, indexed, delivered, attested, refused.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::doors::Door;
+use crate::lake::TableName;
 use crate::node::Node;
 
 #[derive(Debug)]
@@ -29,6 +30,16 @@ pub struct Metrics {
     digests_delivered: Counter,
     digests_ahead_seconds: Gauge<i64, AtomicI64>,
     entries_unreadable: Counter,
+    events_indexed: Counter,
+    events_unindexable: Counter,
+    indexing_seconds: Histogram,
+    table_commits: Counter,
+    lake_failures: Family<TableLabels, Counter>,
+    indexing_next_seq: Gauge<i64, AtomicI64>,
+    indexing_position: Gauge<i64, AtomicI64>,
+    hot_rows: Gauge<i64, AtomicI64>,
+    hot_bytes: Gauge<i64, AtomicI64>,
+    tables_behind: Gauge<i64, AtomicI64>,
     journal_next_seq: Gauge<i64, AtomicI64>,
     journal_bytes: Gauge<i64, AtomicI64>,
     journal_accepting: Gauge<i64, AtomicI64>,
@@ -51,6 +62,12 @@ struct DoorLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabel {
     code: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TableLabels {
+    step: &'static str,
+    table: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -114,11 +131,58 @@ impl Metrics {
             "Puts into a bucket that failed, by the store's error code",
             delivery_failures.clone(),
         );
+        let indexing_seconds = seconds();
+        registry.register_with_unit(
+            "accepted_to_indexed",
+            "Time from acceptance until an event can be found, of the oldest event of each batch",
+            Unit::Seconds,
+            indexing_seconds.clone(),
+        );
+        let lake_failures = Family::<TableLabels, Counter>::default();
+        registry.register(
+            "lake_failures",
+            "Failures of tables of the lake, by table and step: open, append, commit, maintain",
+            lake_failures.clone(),
+        );
         Metrics {
             requests,
             request_seconds,
             delivery_seconds,
             delivery_failures,
+            indexing_seconds,
+            lake_failures,
+            events_indexed: counter(
+                &mut registry,
+                "events_indexed",
+                "Rows made visible in event history and event data stores",
+            ),
+            events_unindexable: counter(
+                &mut registry,
+                "events_unindexable",
+                "Accepted events that the lake could not read",
+            ),
+            table_commits: counter(&mut registry, "table_commits", "Commits of tables of the lake"),
+            indexing_next_seq: gauge(
+                &mut registry,
+                "indexing_next_seq",
+                "First entry that cannot be found yet",
+            ),
+            indexing_position: gauge(
+                &mut registry,
+                "indexing_position",
+                "First entry that indexing would read again after a restart",
+            ),
+            hot_rows: gauge(
+                &mut registry,
+                "lake_hot_rows",
+                "Rows of the lake that are only in memory and in the journal",
+            ),
+            hot_bytes: gauge(&mut registry, "lake_hot_bytes", "Memory that those rows take"),
+            tables_behind: gauge(
+                &mut registry,
+                "lake_tables_behind",
+                "Tables that miss rows because they fail",
+            ),
             events_accepted: counter(
                 &mut registry,
                 "events_accepted",
@@ -219,6 +283,25 @@ impl Metrics {
         self.entries_unreadable.inc();
     }
 
+    /// Rows are visible, `waited` after the oldest of them was accepted.
+    pub fn indexed(&self, rows: u64, waited: Duration) {
+        self.events_indexed.inc_by(rows);
+        self.indexing_seconds.observe(waited.as_secs_f64());
+    }
+
+    pub fn event_unindexable(&self) {
+        self.events_unindexable.inc();
+    }
+
+    pub fn table_committed(&self) {
+        self.table_commits.inc();
+    }
+
+    pub fn lake_failed(&self, step: &'static str, table: &TableName) {
+        let table = table.as_str().to_owned();
+        self.lake_failures.get_or_create(&TableLabels { step, table }).inc();
+    }
+
     pub fn digests_ahead(&self, seconds: i64) {
         self.digests_ahead_seconds.set(seconds);
     }
@@ -234,6 +317,12 @@ impl Metrics {
         self.delivery_position.set(signed(backlog.position));
         self.open_files.set(signed(backlog.open_files));
         self.spooled_files.set(signed(backlog.spooled_files));
+        let indexing = node.indexing.progress();
+        self.indexing_next_seq.set(signed(indexing.next_seq));
+        self.indexing_position.set(signed(indexing.position));
+        self.hot_rows.set(signed(indexing.hot.rows));
+        self.hot_bytes.set(signed(indexing.hot.bytes));
+        self.tables_behind.set(signed(indexing.behind));
     }
 
     pub fn encoded(&self) -> String {

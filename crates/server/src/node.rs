@@ -17,6 +17,7 @@ use delivery::destination::{
 };
 use delivery::spool::Spool;
 use durable::Disk;
+use event::{AccountId, Region};
 use jiff::{SignedDuration, Timestamp};
 use journal::{Condition, Journal};
 use tokio::sync::watch;
@@ -29,12 +30,14 @@ use crate::digest_keys::DigestKeys;
 use crate::doors::bucket::BucketDoor;
 use crate::handover::Handover;
 use crate::imports::Imports;
+use crate::indexing::Indexing;
 use crate::intake::Budget;
 use crate::lake::Lake;
 use crate::metrics::Metrics;
 use crate::queries::Queries;
 use crate::sample_queries::SampleQueries;
 use crate::settings::{self, Settings};
+use crate::throttle::Throttle;
 
 /// How long connecting to a store and putting one file may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -73,6 +76,10 @@ pub struct Node {
     store: Option<HttpClient>,
     destinations: Mutex<HashMap<String, Arc<Destination>>>,
     trails_changed: watch::Sender<u64>,
+    stores_changed: watch::Sender<u64>,
+    pub indexing: Indexing,
+    /// By account and Region.
+    pub lookup_throttle: Throttle<(AccountId, Region)>,
     stopping: AtomicBool,
 }
 
@@ -145,6 +152,7 @@ impl Node {
             settings.bucket_host_suffixes.clone(),
         );
         let (trails_changed, _) = watch::channel(0);
+        let (stores_changed, _) = watch::channel(0);
         Ok(Arc::new(Node {
             clock: seams.clock,
             chance: seams.chance,
@@ -168,6 +176,9 @@ impl Node {
             store: seams.store,
             destinations: Mutex::default(),
             trails_changed,
+            stores_changed,
+            indexing: Indexing::default(),
+            lookup_throttle: Throttle::default(),
             stopping: AtomicBool::new(false),
             settings,
         }))
@@ -269,6 +280,16 @@ impl Node {
 
     pub fn trails_watch(&self) -> watch::Receiver<u64> {
         self.trails_changed.subscribe()
+    }
+
+    /// Workers that follow the event data stores' states look again.
+    pub fn stores_changed(&self) {
+        self.stores_changed.send_modify(|count| *count += 1);
+    }
+
+    /// The value counts the changes of this run.
+    pub fn stores_watch(&self) -> watch::Receiver<u64> {
+        self.stores_changed.subscribe()
     }
 
     /// How long after a stop what happened before it is still delivered.

@@ -41,6 +41,7 @@ pub struct Settings {
     /// Host suffixes under which `bucket.suffix` names a bucket.
     pub bucket_host_suffixes: Vec<String>,
     pub journal: journal::Options,
+    pub lake: LakeSettings,
     pub queries: QuerySettings,
     pub imports: ImportSettings,
     /// Writes SQL for GenerateQuery; without it only the built-in matching does.
@@ -118,6 +119,34 @@ pub struct ModelSettings {
     pub api_key: Option<Secret>,
     /// How long an answer may take before the built-in matching answers.
     pub time_max: Duration,
+}
+
+/// Event history and event data stores.
+#[derive(Debug, Clone)]
+pub struct LakeSettings {
+    /// A table's rows are committed to files when they take this much memory,
+    pub commit_bytes: u64,
+    /// or when the oldest is this old.
+    pub commit_interval: Duration,
+    /// Rows of all tables that are only in memory; the largest table is committed when they would
+    /// exceed it.
+    pub hot_bytes_max: u64,
+    /// Quotas of CloudTrail (spec o), adjustable here.
+    pub event_data_stores_per_region_max: usize,
+    /// LookupEvents of one account in one Region. AWS: 2. None: as many as can be answered.
+    pub lookup_events_per_second: Option<u32>,
+}
+
+impl Default for LakeSettings {
+    fn default() -> LakeSettings {
+        LakeSettings {
+            commit_bytes: 64 << 20,
+            commit_interval: Duration::from_secs(60),
+            hot_bytes_max: 256 << 20,
+            event_data_stores_per_region_max: 10,
+            lookup_events_per_second: None,
+        }
+    }
 }
 
 /// Which `recipientAccountId` values a caller may post.

@@ -300,7 +300,10 @@ async fn add(
         }
         FileFault::Lake(fault) => of_lake(fault),
     })?;
-    open.added(sha256);
+    // What is too old today may be wanted after the retention period was made longer.
+    if read.expired == 0 {
+        open.added(sha256);
+    }
     Ok(json!({
         "known": false,
         "events": read.events,

@@ -1,5 +1,7 @@
 //! A lake for tests: rows in memory, committed to memory. It answers lookups, takes imports, and has
 //! the little SQL that `queries` says.
+//!
+//! It fails when told to, and forgets what was not committed when it crashes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +26,35 @@ pub struct FakeLake {
     tables: Arc<Tables>,
     /// Commits of imports whose answer will be lost.
     import_answers_lost: Arc<AtomicU32>,
+    faults: Mutex<Faults>,
+}
+
+/// A call that can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Open,
+    Append,
+    Commit,
+    /// The commit is done, but the answer is a failure.
+    CommitAnswer,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    planned: Vec<Planned>,
+    /// How often a commit lets others go first.
+    commit_pauses: u32,
+    crashes: u32,
+}
+
+#[derive(Debug)]
+struct Planned {
+    call: Call,
+    /// None is any.
+    table: Option<TableName>,
+    /// So many calls go well before those that fail.
+    after: u32,
+    times: u32,
 }
 
 type Tables = Mutex<BTreeMap<TableName, Table>>;
@@ -48,11 +79,58 @@ impl FakeLake {
         self.import_answers_lost.store(times, Ordering::Relaxed);
     }
 
-    /// What a crash leaves: only what was committed.
+    /// After `after` calls of this kind (for this table), `times` fail.
+    pub fn fail(&self, call: Call, table: Option<&TableName>, after: u32, times: u32) {
+        let table = table.cloned();
+        self.faults().planned.push(Planned { call, table, after, times });
+    }
+
+    /// No more failures.
+    pub fn heal(&self) {
+        self.faults().planned.clear();
+    }
+
+    /// Commits take a while from now on, in which other things happen.
+    pub fn pause_in_commits(&self, pauses: u32) {
+        self.faults().commit_pauses = pauses;
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().expect("no holder of this lock can panic")
+    }
+
+    /// Counts the call, and fails if that is planned.
+    fn may(&self, call: Call, table: &TableName) -> Result<(), LakeFault> {
+        for planned in &mut self.faults().planned {
+            let is_meant = planned.call == call
+                && planned.times > 0
+                && planned.table.as_ref().is_none_or(|wanted| wanted == table);
+            if !is_meant {
+                continue;
+            }
+            if planned.after > 0 {
+                planned.after -= 1;
+                continue;
+            }
+            planned.times -= 1;
+            return Err(LakeFault::Store {
+                table: table.as_str().to_owned(),
+                detail: format!("{call:?} fails by plan"),
+            });
+        }
+        Ok(())
+    }
+
+    /// What a crash leaves: only what was committed. A commit under way comes to nothing.
     pub fn crash(&self) {
+        self.faults().crashes += 1;
         for table in self.tables().values_mut() {
             table.rows.truncate(table.committed);
         }
+    }
+
+    pub fn has_table(&self, table: &TableName) -> bool {
+        self.tables().contains_key(table)
     }
 
     /// The records of a table, in the order in which they came.
@@ -76,6 +154,7 @@ fn no_such(table: &TableName) -> LakeFault {
 #[async_trait]
 impl Lake for FakeLake {
     async fn open_table(&self, table: &TableName, _: Columns) -> Result<u64, LakeFault> {
+        self.may(Call::Open, table)?;
         Ok(self.tables().entry(table.clone()).or_default().position)
     }
 
@@ -90,8 +169,14 @@ impl Lake for FakeLake {
         wanted: Vec<(TableName, Vec<u32>)>,
     ) -> Result<Vec<(u64, String)>, LakeFault> {
         let mut tables = self.tables();
+        for (name, _) in &wanted {
+            self.may(Call::Append, name)?;
+            if !tables.contains_key(name) {
+                return Err(no_such(name));
+            }
+        }
         for (name, places) in wanted {
-            let table = tables.get_mut(&name).ok_or_else(|| no_such(&name))?;
+            let Some(table) = tables.get_mut(&name) else { continue };
             let position = table.position;
             let wanted = places.iter().filter_map(|place| rows.get(*place as usize));
             table.rows.extend(wanted.filter(|row| row.seq > position).cloned());
@@ -100,11 +185,30 @@ impl Lake for FakeLake {
     }
 
     async fn commit(&self, table: &TableName, through: u64) -> Result<(), LakeFault> {
+        let count = self.tables().get(table).ok_or_else(|| no_such(table))?.rows.len();
+        let (pauses, crashes) = {
+            let faults = self.faults();
+            (faults.commit_pauses, faults.crashes)
+        };
+        for _ in 0..pauses {
+            tokio::task::yield_now().await;
+        }
+        self.may(Call::Commit, table)?;
+        let answer = self.may(Call::CommitAnswer, table);
         let mut tables = self.tables();
-        let table = tables.get_mut(table).ok_or_else(|| no_such(table))?;
-        table.committed = table.rows.len();
-        table.position = through;
-        Ok(())
+        if self.faults().crashes != crashes {
+            return Err(LakeFault::Store {
+                table: table.as_str().to_owned(),
+                detail: "crashed".into(),
+            });
+        }
+        let state = tables.get_mut(table).ok_or_else(|| no_such(table))?;
+        if let Some(row) = state.rows[state.committed..count].iter().find(|row| row.seq > through) {
+            panic!("the row of entry {} is committed with position {through}", row.seq);
+        }
+        state.committed = count;
+        state.position = state.position.max(through);
+        answer
     }
 
     fn hot(&self, table: &TableName) -> Hot {

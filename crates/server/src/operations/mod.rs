@@ -1,6 +1,7 @@
 //! What the operations do: one file each, grouped as the API groups them.
 
 pub mod event_data_stores;
+pub mod history;
 pub mod imports;
 pub mod keys;
 pub mod paging;

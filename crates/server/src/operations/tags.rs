@@ -1,4 +1,4 @@
-//! Tags on trails. (Event data stores, channels and dashboards come with their operations.)
+//! Tags on trails and event data stores. (Channels and dashboards come with their operations.)
 
 mod add_tags;
 mod list_tags;
@@ -11,13 +11,14 @@ pub use add_tags::add_tags;
 pub use list_tags::list_tags;
 pub use remove_tags::remove_tags;
 
-use crate::operations::Cx;
 use crate::operations::trails::{Lookup, TrailRef, not_found};
+use crate::operations::{Cx, event_data_stores};
 
 /// Quota of CloudTrail: 50 tags a resource.
 pub const TAGS_MAX: usize = 50;
 
-/// The ARN of a trail of the caller that a tag operation names. Only full ARNs are taken.
+/// The ARN of a trail or event data store of the caller that a tag operation names. Only full ARNs
+/// are taken.
 async fn taggable(cx: Cx<'_>, resource_id: &str) -> Result<String, ApiError> {
     let invalid = || {
         ApiError::new(
@@ -32,7 +33,10 @@ async fn taggable(cx: Cx<'_>, resource_id: &str) -> Result<String, ApiError> {
     }
     let kind =
         resource_id.splitn(6, ':').nth(5).and_then(|rest| rest.split('/').next()).unwrap_or("");
-    if matches!(kind, "eventdatastore" | "channel" | "dashboard") {
+    if kind == "eventdatastore" {
+        return Ok(event_data_stores::active(cx, resource_id).await?.arn);
+    }
+    if matches!(kind, "channel" | "dashboard") {
         return Err(ApiError::new(
             ErrorCode::ResourceTypeNotSupportedException,
             format!(
@@ -93,11 +97,14 @@ pub fn too_many(arn: &str) -> ApiError {
     )
 }
 
-/// For CreateTrail, which takes tags too.
-pub fn checked_for_new_resource(tags: &[ApiTag]) -> Result<Vec<catalog::Tag>, ApiError> {
+/// For the operations that make a resource of this kind, which take tags too.
+pub fn checked_for_new_resource(
+    tags: &[ApiTag],
+    kind: &str,
+) -> Result<Vec<catalog::Tag>, ApiError> {
     let tags = checked(tags)?;
     if tags.len() > TAGS_MAX {
-        return Err(too_many("the new trail"));
+        return Err(too_many(&format!("the new {kind}")));
     }
     Ok(tags)
 }

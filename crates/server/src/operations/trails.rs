@@ -148,7 +148,7 @@ fn api_selectors(selectors: &EventSelectors) -> Result<ApiSelectors, ApiError> {
 }
 
 /// The API's shapes and the event crate's have one JSON form.
-fn converted<T: DeserializeOwned>(value: &impl Serialize) -> Result<T, ApiError> {
+pub fn converted<T: DeserializeOwned>(value: &impl Serialize) -> Result<T, ApiError> {
     serde_json::to_value(value)
         .and_then(serde_json::from_value)
         .map_err(|e| ApiError::new(ErrorCode::InvalidEventSelectorsException, e.to_string()))

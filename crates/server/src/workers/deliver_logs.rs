@@ -493,6 +493,6 @@ fn account_of(header: &Header<'_>, head: &EntryHead) -> String {
 
 /// Consumers parse the Region out of keys, so one that is not shaped like a Region's name (as
 /// anonymisers make them) goes with the node's own.
-fn region_of(header: &Header<'_>, own: &Region) -> Region {
+pub fn region_of(header: &Header<'_>, own: &Region) -> Region {
     Region::parse(&header.aws_region.to_str()).unwrap_or_else(|_| own.clone())
 }

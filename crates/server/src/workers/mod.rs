@@ -4,6 +4,8 @@
 mod deliver_logs;
 mod deliver_query_results;
 mod forget_queries;
+mod index_events;
+mod maintain_tables;
 mod make_digests;
 mod put_digests;
 mod put_log_files;
@@ -25,6 +27,8 @@ use tokio_util::task::TaskTracker;
 pub use deliver_logs::DeliverLogs;
 pub use deliver_query_results::DeliverQueryResults;
 pub use forget_queries::ForgetQueries;
+pub use index_events::IndexEvents;
+pub use maintain_tables::MaintainTables;
 pub use make_digests::MakeDigests;
 pub use put_digests::PutDigests;
 pub use put_log_files::PutLogFiles;
@@ -64,6 +68,9 @@ pub fn table(node: &Arc<Node>) -> Result<Vec<Row>, crate::node::OpenError> {
     let ms = Duration::from_millis;
     Ok(vec![
         ("deliver_logs", ms(50), Box::new(DeliverLogs::new(node.clone())?)),
+        // Often: what is accepted is to be found within a second.
+        ("index_events", ms(50), Box::new(IndexEvents::new(node.clone())?)),
+        ("maintain_tables", ms(3_000), Box::new(MaintainTables::new(node.clone()))),
         ("put_log_files", ms(50), Box::new(PutLogFiles::new(node.clone()))),
         ("make_digests", ms(250), Box::new(MakeDigests::new(node.clone()))),
         ("put_digests", ms(250), Box::new(PutDigests::new(node.clone()))),

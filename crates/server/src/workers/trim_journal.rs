@@ -1,5 +1,5 @@
 //! Gives back the room of journal segments that every consumer has passed, and forgets the states
-//! of trails that no remaining entry needs.
+//! of trails and event data stores that no remaining entry needs.
 
 use std::sync::Arc;
 
@@ -23,10 +23,11 @@ impl Worker for TrimJournal {
     async fn tick(&mut self) -> Turn {
         let journal = self.node.journal.clone();
         tokio::task::spawn_blocking(move || journal.trim()).await??;
-        // Not how far delivery has come, but where it would begin again after a crash.
+        // Not how far the consumers have come, but where they would begin again after a crash.
         let lowest = self.node.journal.state().cursors.iter().map(|(_, position)| *position).min();
         if let Some(position) = lowest {
             self.node.catalog.forget_trail_versions_before(position).await?;
+            self.node.catalog.forget_event_data_store_versions_before(position).await?;
         }
         Ok(More::No)
     }

@@ -8,7 +8,7 @@ use server::chance::SystemChance;
 use server::clock::SystemClock;
 use server::node::{Node, Seams};
 use server::serve::{listen, serve};
-use server::settings::{Destination, IntakeAccounts, Settings};
+use server::settings::{Destination, IntakeAccounts, LakeSettings, Settings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +54,7 @@ impl FreshNode {
                 gather_us_max: 0,
                 ..journal::Options::default()
             },
+            lake: LakeSettings::default(),
         };
         let seams = Seams {
             store: None,

@@ -11,6 +11,7 @@ mod checker;
 mod clocks;
 mod crashes;
 mod failures;
+mod lake;
 mod store;
 mod trails;
 mod walk;

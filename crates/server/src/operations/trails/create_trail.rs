@@ -31,7 +31,7 @@ pub async fn create_trail(
         recursive_logging: input.recursive_logging,
     };
     let settings = resolved(None, wanted)?;
-    let tags = checked_for_new_resource(&input.tags_list.unwrap_or_default())?;
+    let tags = checked_for_new_resource(&input.tags_list.unwrap_or_default(), "trail")?;
     let account = cx.caller.account();
     let arn =
         TrailArn { region: cx.region.clone(), account: *account, name: name.clone() }.to_string();

@@ -38,11 +38,9 @@ impl Call {
                 bucket: bucket.clone(),
                 rest: filled(rest),
             },
-            Call::Http { method, path, body } => Call::Http {
-                method: method.clone(),
-                path: filled(path),
-                body: filled(body),
-            },
+            Call::Http { method, path, body } => {
+                Call::Http { method: method.clone(), path: filled(path), body: filled(body) }
+            }
         }
     }
 }
@@ -51,9 +49,9 @@ impl Call {
 fn filled(text: &str, known: &Known) -> String {
     let mut text = text.to_owned();
     for (name, value) in known {
-        let Some(value) = value.as_str() else { continue };
-        let id = value.rsplit('/').next().unwrap_or(value);
-        text = text.replace(&format!("<={name}>"), value);
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let id = value.rsplit('/').next().unwrap_or(&value);
+        text = text.replace(&format!("<={name}>"), &value);
         text = text.replace(&format!("<={name}.id>"), id);
     }
     text

@@ -14,14 +14,21 @@ use super::world::{ABROAD, BUCKET, Crash, Ended, HOME, MEMBER, Plan, TENANT, Wor
 const STEPS: u32 = 60;
 const OTHER_BUCKET: &str = "other-logs";
 const TRAILS: [&str; 2] = ["main", "second"];
-const WORKERS: [&str; 5] =
-    ["deliver_logs", "put_log_files", "make_digests", "put_digests", "trim_journal"];
+const WORKERS: [&str; 7] = [
+    "deliver_logs",
+    "index_events",
+    "maintain_tables",
+    "put_log_files",
+    "make_digests",
+    "put_digests",
+    "trim_journal",
+];
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -29,11 +36,11 @@ impl Dice {
         (z ^ (z >> 31)) % bound
     }
 
-    fn one_of<T: Copy>(&mut self, choice: &[T]) -> T {
+    pub fn one_of<T: Copy>(&mut self, choice: &[T]) -> T {
         choice[usize::try_from(self.below(choice.len() as u64)).unwrap()]
     }
 
-    fn crash(&mut self) -> Crash {
+    pub fn crash(&mut self) -> Crash {
         match self.below(3) {
             0 => Crash::Kill,
             1 => Crash::PowerLoss(0),
@@ -178,7 +185,7 @@ async fn change(world: &mut World, dice: &mut Dice, may_move: bool) -> String {
 }
 
 /// The seeds to walk: these, unless the environment names others.
-fn seeds(usual: Range<u64>) -> Range<u64> {
+pub fn seeds(usual: Range<u64>) -> Range<u64> {
     let Ok(wanted) = std::env::var("CAIRN_SIM_SEEDS") else { return usual };
     let number = |text: &str| text.parse().expect("CAIRN_SIM_SEEDS is N or N..M");
     match wanted.split_once("..") {

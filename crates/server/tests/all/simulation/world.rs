@@ -17,7 +17,7 @@ use server::chance::SeededChance;
 use server::clock::{Clock, FakeClock};
 use server::lake::fake::FakeLake;
 use server::node::{Node, OpenError, Seams};
-use server::settings::{Destination, IntakeAccounts, Settings};
+use server::settings::{Destination, IntakeAccounts, LakeSettings, Settings};
 use server::workers::{self, More, Worker};
 use tempfile::TempDir;
 
@@ -292,6 +292,7 @@ impl World {
     pub async fn settle(&mut self) {
         self.store.heal();
         self.disk.heal();
+        self.lake.heal();
         self.drain().await;
         let now_ms = self.now().as_millisecond();
         let ahead_ms = self.chains().await.iter().map(|c| c.end_ms - now_ms).max().unwrap_or(0);
@@ -369,6 +370,13 @@ impl World {
                 gather_us_max: 100,
                 write_bytes_max: 64 << 10,
                 free_bytes_min: 0,
+            },
+            // Small enough that a world sees many commits.
+            lake: LakeSettings {
+                commit_bytes: 4_000,
+                commit_interval: Duration::from_secs(20),
+                hot_bytes_max: 12_000,
+                ..LakeSettings::default()
             },
         }
     }

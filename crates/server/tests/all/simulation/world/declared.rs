@@ -180,6 +180,11 @@ impl World {
         objects.filter(|(key, _)| !key.contains("Digest")).map(|(_, object)| ids_in(&object)).sum()
     }
 
+    /// The ids of the last events that were made.
+    pub fn newest_ids(&self, count: u64) -> Vec<String> {
+        (self.posted - count + 1..=self.posted).map(id_of).collect()
+    }
+
     fn events(
         &mut self,
         count: u64,
@@ -191,7 +196,7 @@ impl World {
         let (mut body, mut ids) = (String::new(), Vec::new());
         for _ in 0..count {
             self.posted += 1;
-            let id = format!("00000000-0000-4000-8000-{:012}", self.posted);
+            let id = id_of(self.posted);
             let event = serde_json::json!({
                 "eventVersion": "1.11",
                 "userIdentity": {"type": "IAMUser", "accountId": account, "userName": "sim"},
@@ -214,6 +219,10 @@ impl World {
         }
         (body, ids)
     }
+}
+
+fn id_of(number: u64) -> String {
+    format!("00000000-0000-4000-8000-{number:012}")
 }
 
 fn stopped(logging: Logging, now_ms: i64) -> Logging {

@@ -1,0 +1,87 @@
+use catalog::{BillingMode, Ingestion};
+use event::AccountId;
+use event::selectors::{EventSelectors, StoreClass};
+use uuid::Uuid;
+
+use super::*;
+use crate::entry::Origin;
+
+const OWN: &str = "111122223333";
+
+fn state() -> EventDataStoreState {
+    EventDataStoreState {
+        selectors: EventSelectors::default_for_event_data_store(),
+        class: StoreClass::Events,
+        multi_region: false,
+        retention_days: 366,
+        billing_mode: BillingMode::ExtendableRetention,
+        termination_protection: true,
+        ingestion: Ingestion::Enabled { since_ms: 0 },
+        deletion: Deletion::None,
+    }
+}
+
+fn version(from_seq: u64, state: EventDataStoreState) -> EventDataStoreVersion {
+    let id = Uuid::from_u128(1);
+    EventDataStoreVersion {
+        arn: format!("arn:aws:cloudtrail:us-east-1:{OWN}:eventdatastore/{id}"),
+        id,
+        account: OWN.to_owned(),
+        home_region: "us-east-1".to_owned(),
+        from_seq,
+        state,
+    }
+}
+
+/// The numbers from 1 to 5 at which such an event is wanted.
+fn wanted(
+    versions: &[EventDataStoreVersion],
+    tenant: &str,
+    region: &str,
+    category: &str,
+) -> Vec<u64> {
+    let table = StoreTable::new(versions.to_vec());
+    let record = serde_json::json!({
+        "eventTime": "2026-01-02T03:04:05Z",
+        "eventSource": "s3.amazonaws.com",
+        "eventName": "GetObject",
+        "awsRegion": region,
+        "eventCategory": category,
+    })
+    .to_string();
+    let header = event::check(record.as_bytes(), &event::Limits::default()).unwrap();
+    let tenant = AccountId::parse(tenant).unwrap();
+    let head = EntryHead { origin: Origin::Intake, accepted_ms: 0, tenant };
+    let region = Region::parse(region).unwrap();
+    let store = table.get(&TableName::of_store(&Uuid::from_u128(1)));
+    let wants = |seq| store.is_some_and(|store| store.wants(&head, seq, &header, &region));
+    (1..=5).filter(|seq| wants(*seq)).collect()
+}
+
+#[test]
+fn a_store_wants_what_its_state_at_the_entry_selects() {
+    let stopped = EventDataStoreState { ingestion: Ingestion::Stopped { since_ms: 0 }, ..state() };
+    let pending = EventDataStoreState { deletion: Deletion::Pending { since_ms: 0 }, ..state() };
+    let versions =
+        [version(2, state()), version(3, stopped), version(4, state()), version(5, pending)];
+    assert_eq!(wanted(&versions, OWN, "us-east-1", "Management"), [2, 4]);
+    assert_eq!(wanted(&versions, OWN, "us-east-1", "Data"), Vec::<u64>::new());
+    assert_eq!(wanted(&versions, "444455556666", "us-east-1", "Management"), Vec::<u64>::new());
+}
+
+#[test]
+fn other_regions_go_into_multi_region_stores_only() {
+    let everywhere = EventDataStoreState { multi_region: true, ..state() };
+    let versions = [version(1, state()), version(4, everywhere)];
+    assert_eq!(wanted(&versions, OWN, "eu-west-1", "Management"), [4, 5]);
+    assert_eq!(wanted(&versions, OWN, "us-east-1", "Management"), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn nothing_goes_into_a_store_that_is_being_removed_also_not_what_it_wanted_once() {
+    let removing = EventDataStoreState { deletion: Deletion::Removing, ..state() };
+    assert_eq!(
+        wanted(&[version(1, state()), version(5, removing)], OWN, "us-east-1", "Management"),
+        Vec::<u64>::new()
+    );
+}
