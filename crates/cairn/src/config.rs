@@ -11,7 +11,10 @@ use anyhow::{Context, Result, bail};
 use event::{AccountId, Region};
 use serde::Deserialize;
 use server::access::Secret;
-use server::settings::{Destination, ExternalStore, IntakeAccounts, LakeSettings, Settings};
+use server::settings::{
+    Destination, ExternalStore, ImportSettings, IntakeAccounts, LakeSettings, ModelSettings,
+    QuerySettings, Settings,
+};
 
 /// One TOML file. Every key may be left out; unknown keys are refused. Flags of `cairn serve` and
 /// `CAIRN_…` variables win over it.
@@ -58,6 +61,67 @@ pub struct Config {
     pub bucket_host_suffixes: Option<Vec<String>>,
     /// An S3 store to deliver to, instead of the embedded one.
     pub destination: Option<DestinationConfig>,
+    /// What queries may use.
+    #[serde(default)]
+    pub queries: QueriesConfig,
+    /// What imports may use.
+    #[serde(default)]
+    pub imports: ImportsConfig,
+    /// A model that writes SQL for GenerateQuery. Default: none, and the built-in matching answers.
+    pub model: Option<ModelConfig>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueriesConfig {
+    /// Queued and running, for each account and Region. AWS and default: 10.
+    pub unfinished_max: Option<usize>,
+    /// Running at once, of all accounts. Default 2.
+    pub at_once_max: Option<usize>,
+    /// A query that takes longer is TIMED_OUT. AWS and default: 1h.
+    pub time_max: Option<String>,
+    /// Memory of each running query. Default 512 MB.
+    pub memory_bytes_max: Option<usize>,
+    /// Room on disk for what needs more memory, of each running query. Default 20 GB.
+    pub spill_bytes_max: Option<u64>,
+    /// Threads of each running query. Default 2.
+    pub threads: Option<usize>,
+    /// A result that is larger, as JSON, fails. Default 1 GB.
+    pub result_bytes_max: Option<u64>,
+    /// Results that go to a bucket are cut into compressed files of about this size. AWS: 1 TB.
+    /// Default 64 MB.
+    pub delivered_file_bytes_max: Option<usize>,
+    /// Queries and their results are forgotten after this. AWS and default: 7d.
+    pub kept: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportsConfig {
+    /// A larger file, compressed as it is, is not taken. Default 256 MB.
+    pub file_bytes_max: Option<usize>,
+    /// Files in memory at once, of all imports. Default 512 MB.
+    pub memory_bytes_max: Option<usize>,
+    /// Files of an import from a bucket that are read at once. Default 3.
+    pub files_at_once: Option<usize>,
+    /// An import of a client that says nothing for so long is dropped. Default 10m.
+    pub idle_max: Option<String>,
+}
+
+// No Debug: it holds a secret.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Of an OpenAI-compatible API, up to and without `/chat/completions`, such as
+    /// `http://127.0.0.1:11434/v1`.
+    pub url: String,
+    /// The model's name there.
+    pub model: String,
+    /// The key itself; or `api_key_file`; or neither, where none is asked for.
+    pub api_key: Option<String>,
+    pub api_key_file: Option<PathBuf>,
+    /// How long an answer may take before the built-in matching answers. Default 30s.
+    pub time_max: Option<String>,
 }
 
 // No Debug: it holds a secret.
@@ -144,6 +208,93 @@ impl Config {
                 .unwrap_or_else(|| vec!["localhost".to_owned()]),
             journal: journal::Options::default(),
             lake,
+            queries: self.queries.resolved()?,
+            imports: self.imports.resolved()?,
+            model: self.model.map(ModelConfig::resolved).transpose()?,
+        })
+    }
+}
+
+impl QueriesConfig {
+    fn resolved(self) -> Result<QuerySettings> {
+        let usual = QuerySettings::default();
+        let settings = QuerySettings {
+            unfinished_max: self.unfinished_max.unwrap_or(usual.unfinished_max),
+            at_once_max: self.at_once_max.unwrap_or(usual.at_once_max),
+            time_max: match self.time_max.as_deref() {
+                Some(text) => duration("queries.time_max", text)?,
+                None => usual.time_max,
+            },
+            memory_bytes_max: self.memory_bytes_max.unwrap_or(usual.memory_bytes_max),
+            spill_bytes_max: self.spill_bytes_max.unwrap_or(usual.spill_bytes_max),
+            threads: self.threads.unwrap_or(usual.threads),
+            result_bytes_max: self.result_bytes_max.unwrap_or(usual.result_bytes_max),
+            delivered_file_bytes_max: self
+                .delivered_file_bytes_max
+                .unwrap_or(usual.delivered_file_bytes_max),
+            kept: match self.kept.as_deref() {
+                Some(text) => duration("queries.kept", text)?,
+                None => usual.kept,
+            },
+        };
+        for (name, number) in [
+            ("unfinished_max", settings.unfinished_max),
+            ("at_once_max", settings.at_once_max),
+            ("threads", settings.threads),
+        ] {
+            if number == 0 {
+                bail!("queries.{name} must be at least 1");
+            }
+        }
+        if settings.memory_bytes_max < 16 << 20 {
+            bail!("queries.memory_bytes_max must be at least 16777216");
+        }
+        Ok(settings)
+    }
+}
+
+impl ImportsConfig {
+    fn resolved(self) -> Result<ImportSettings> {
+        let usual = ImportSettings::default();
+        let settings = ImportSettings {
+            file_bytes_max: self.file_bytes_max.unwrap_or(usual.file_bytes_max),
+            memory_bytes_max: self.memory_bytes_max.unwrap_or(usual.memory_bytes_max),
+            files_at_once: self.files_at_once.unwrap_or(usual.files_at_once),
+            idle_max: match self.idle_max.as_deref() {
+                Some(text) => duration("imports.idle_max", text)?,
+                None => usual.idle_max,
+            },
+        };
+        if settings.files_at_once == 0 {
+            bail!("imports.files_at_once must be at least 1");
+        }
+        if settings.memory_bytes_max < settings.file_bytes_max {
+            bail!("imports.memory_bytes_max must be at least imports.file_bytes_max");
+        }
+        Ok(settings)
+    }
+}
+
+impl ModelConfig {
+    fn resolved(self) -> Result<ModelSettings> {
+        if !self.url.starts_with("http://") && !self.url.starts_with("https://") {
+            bail!("model.url {:?} must start with http:// or https://", self.url);
+        }
+        let api_key = match (self.api_key, self.api_key_file) {
+            (Some(_), Some(_)) => bail!("give either model.api_key or model.api_key_file"),
+            (Some(key), None) => Some(key),
+            (None, Some(path)) => {
+                let text = fs::read_to_string(&path)
+                    .with_context(|| format!("read model.api_key_file {}", path.display()))?;
+                Some(text.trim().to_owned())
+            }
+            (None, None) => None,
+        };
+        Ok(ModelSettings {
+            url: self.url,
+            model: self.model,
+            api_key: api_key.map(Secret::new),
+            time_max: duration("model.time_max", self.time_max.as_deref().unwrap_or("30s"))?,
         })
     }
 }
@@ -248,6 +399,11 @@ mod tests {
             ("lake_commit_interval = \"60\"", "lake_commit_interval"),
             ("lake_commit_bytes = 1", "lake_commit_bytes"),
             ("lake_hot_bytes_max = 2000000", "lake_hot_bytes_max"),
+            ("[queries]\ntime_max = \"1\"", "queries.time_max"),
+            ("[queries]\nthreads = 0", "queries.threads"),
+            ("[queries]\nthread = 1", "thread"),
+            ("[imports]\nmemory_bytes_max = 1", "imports.memory_bytes_max"),
+            ("[model]\nurl = \"x\"\nmodel = \"y\"", "model.url"),
         ] {
             let error = check(text).unwrap_err();
             assert!(error.contains(name), "{text}: {error}");

@@ -1,7 +1,7 @@
 //! What has been declared?
 //!
 //! Trails and event data stores with their states, tags, digest keys, the ledger of delivered log
-//! files, chains of digests, ingest tokens. SQL lives in this crate only.
+//! files, chains of digests, ingest tokens, queries, imports. SQL lives in this crate only.
 //!
 //! ```text
 //!   trails ──< trail_states      every change is a row, valid from a journal position on
@@ -16,7 +16,9 @@
 
 mod chains;
 mod event_data_stores;
+mod imports;
 mod ledger;
+mod queries;
 mod tags;
 mod tokens;
 mod trails;
@@ -31,7 +33,14 @@ pub use chains::{Chain, ChainKey, DigestKey, NewDigest, PreviousDigest, SignedDi
 pub use event_data_stores::{
     BillingMode, Deletion, EventDataStore, EventDataStoreState, EventDataStoreVersion, Ingestion,
 };
+pub use imports::{
+    EndedFile, FileOutcome, FoundFile, Import, ImportFailure, ImportFilter, ImportSource,
+    ImportStatistics, ImportStatus, NewImport, WaitingFile,
+};
 pub use ledger::{LogFileRow, NewLogFile, StreamKey};
+pub use queries::{
+    NewQuery, Query, QueryAlias, QueryEnd, QueryFilter, QueryStatistics, QueryStatus, QueryStore,
+};
 pub use tags::Tag;
 pub use tokens::IngestToken;
 pub use trails::{Logging, Trail, TrailSettings, TrailState, TrailStatus, TrailVersion};

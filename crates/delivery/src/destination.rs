@@ -233,13 +233,37 @@ impl Destination {
         metadata: &[(String, String)],
         headers: &PutHeaders,
     ) -> Result<(), DeliveryFailure> {
-        let mut sent: Vec<(String, String)> = vec![
-            ("content-type".to_owned(), "application/json".to_owned()),
-            ("content-encoding".to_owned(), "gzip".to_owned()),
-        ];
+        let typed = [("content-type", "application/json"), ("content-encoding", "gzip")];
+        self.put_typed(key, gz, &typed, metadata, headers).await
+    }
+
+    /// Puts a file that is no log file, such as a part of a query's result.
+    ///
+    /// Its bytes are stored as they are: with no `Content-Encoding`, no client unpacks what is
+    /// checked by the hash of its packed form.
+    pub async fn put_file(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        content_type: &str,
+        headers: &PutHeaders,
+    ) -> Result<(), DeliveryFailure> {
+        self.put_typed(key, bytes, &[("content-type", content_type)], &[], headers).await
+    }
+
+    async fn put_typed(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        typed: &[(&str, &str)],
+        metadata: &[(String, String)],
+        headers: &PutHeaders,
+    ) -> Result<(), DeliveryFailure> {
+        let mut sent: Vec<(String, String)> =
+            typed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         if !self.store.direct {
             // Buckets with Object Lock demand it. The embedded store checks the signed SHA-256.
-            sent.push(("content-md5".to_owned(), BASE64_STANDARD.encode(Md5::digest(&gz))));
+            sent.push(("content-md5".to_owned(), BASE64_STANDARD.encode(Md5::digest(&bytes))));
         }
         if let Some(arn) = &headers.source_arn {
             sent.push((SOURCE_ARN_HEADER.to_owned(), arn.clone()));
@@ -259,7 +283,7 @@ impl Destination {
         for (name, value) in metadata {
             sent.push((format!("x-amz-meta-{name}"), value.clone()));
         }
-        self.send(Method::PUT, key, &[], &sent, gz, DOCUMENT_BYTES_MAX).await?;
+        self.send(Method::PUT, key, &[], &sent, bytes, DOCUMENT_BYTES_MAX).await?;
         Ok(())
     }
 
@@ -281,19 +305,37 @@ impl Destination {
         markers: &[MarkerKey],
         headers: &PutHeaders,
     ) -> Result<(), DeliveryFailure> {
-        match self
-            .send(Method::GET, "", &[("location", "")], &[], Bytes::new(), DOCUMENT_BYTES_MAX)
-            .await
-        {
-            Ok(_) => {}
-            // The right to write does not imply the right to ask where.
-            Err(failure) if failure.status == Some(403) && !markers.is_empty() => {}
-            Err(failure) => return Err(failure),
-        }
+        self.check_exists(markers.is_empty()).await?;
         for marker in markers {
             self.put_marker(marker, headers).await?;
         }
         Ok(())
+    }
+
+    /// StartQuery's check: as [`Destination::check_bucket`], with an empty object at `marker`.
+    pub async fn check_folder(
+        &self,
+        marker: Option<&str>,
+        headers: &PutHeaders,
+    ) -> Result<(), DeliveryFailure> {
+        self.check_exists(marker.is_none()).await?;
+        match marker {
+            Some(key) => self.put(key, Bytes::new(), &[], headers).await,
+            None => Ok(()),
+        }
+    }
+
+    /// `must_tell`: a store that does not let us ask is a failure too.
+    async fn check_exists(&self, must_tell: bool) -> Result<(), DeliveryFailure> {
+        match self
+            .send(Method::GET, "", &[("location", "")], &[], Bytes::new(), DOCUMENT_BYTES_MAX)
+            .await
+        {
+            Ok(_) => Ok(()),
+            // The right to write does not imply the right to ask where.
+            Err(failure) if failure.status == Some(403) && !must_tell => Ok(()),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Reads an object; `None` if there is none. One larger than `bytes_max` is the failure

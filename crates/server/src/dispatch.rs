@@ -10,7 +10,7 @@ use api::{ApiError, ErrorCode, Input, Violation, json11};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::operations::{Cx, event_data_stores, history, keys, tags, trails};
+use crate::operations::{Cx, event_data_stores, history, imports, keys, queries, tags, trails};
 
 /// What an operation answered, and what its event says of it.
 #[derive(Debug)]
@@ -26,67 +26,67 @@ pub async fn dispatch(cx: Cx<'_>, operation: Operation, body: &[u8]) -> Outcome 
     use Operation::*;
     match operation {
         AddTags => run(cx, body, tags::add_tags).await,
+        CancelQuery => run(cx, body, queries::cancel_query).await,
         CreateEventDataStore => run(cx, body, event_data_stores::create_event_data_store).await,
         CreateTrail => run(cx, body, trails::create_trail).await,
         DeleteEventDataStore => run(cx, body, event_data_stores::delete_event_data_store).await,
         DeleteTrail => run(cx, body, trails::delete_trail).await,
+        DescribeQuery => run(cx, body, queries::describe_query).await,
         DescribeTrails => run(cx, body, trails::describe_trails).await,
+        GenerateQuery => run(cx, body, queries::generate_query).await,
         GetEventDataStore => run(cx, body, event_data_stores::get_event_data_store).await,
         GetEventSelectors => run(cx, body, trails::get_event_selectors).await,
+        GetImport => run(cx, body, imports::get_import).await,
+        GetQueryResults => run(cx, body, queries::get_query_results).await,
         GetTrail => run(cx, body, trails::get_trail).await,
         GetTrailStatus => run(cx, body, trails::get_trail_status).await,
+        ListImportFailures => run(cx, body, imports::list_import_failures).await,
+        ListImports => run(cx, body, imports::list_imports).await,
         ListEventDataStores => run(cx, body, event_data_stores::list_event_data_stores).await,
         ListPublicKeys => run(cx, body, keys::list_public_keys).await,
+        ListQueries => run(cx, body, queries::list_queries).await,
         ListTags => run(cx, body, tags::list_tags).await,
         ListTrails => run(cx, body, trails::list_trails).await,
         LookupEvents => run(cx, body, history::lookup_events).await,
         PutEventSelectors => run(cx, body, trails::put_event_selectors).await,
         RemoveTags => run(cx, body, tags::remove_tags).await,
+        SearchSampleQueries => run(cx, body, queries::search_sample_queries).await,
+        StartImport => run(cx, body, imports::start_import).await,
+        StartLogging => run(cx, body, trails::start_logging).await,
+        StartQuery => run(cx, body, queries::start_query).await,
+        StopImport => run(cx, body, imports::stop_import).await,
         RestoreEventDataStore => run(cx, body, event_data_stores::restore_event_data_store).await,
         StartEventDataStoreIngestion => {
             run(cx, body, event_data_stores::start_event_data_store_ingestion).await
         }
-        StartLogging => run(cx, body, trails::start_logging).await,
         StopEventDataStoreIngestion => {
             run(cx, body, event_data_stores::stop_event_data_store_ingestion).await
         }
         StopLogging => run(cx, body, trails::stop_logging).await,
         UpdateEventDataStore => run(cx, body, event_data_stores::update_event_data_store).await,
         UpdateTrail => run(cx, body, trails::update_trail).await,
-        CancelQuery
-        | CreateChannel
+        CreateChannel
         | CreateDashboard
         | DeleteChannel
         | DeleteDashboard
         | DeleteResourcePolicy
         | DeregisterOrganizationDelegatedAdmin
-        | DescribeQuery
         | DisableFederation
         | EnableFederation
-        | GenerateQuery
         | GetChannel
         | GetDashboard
         | GetEventConfiguration
-        | GetImport
         | GetInsightSelectors
-        | GetQueryResults
         | GetResourcePolicy
         | ListChannels
         | ListDashboards
-        | ListImportFailures
-        | ListImports
         | ListInsightsData
         | ListInsightsMetricData
-        | ListQueries
         | PutEventConfiguration
         | PutInsightSelectors
         | PutResourcePolicy
         | RegisterOrganizationDelegatedAdmin
-        | SearchSampleQueries
         | StartDashboardRefresh
-        | StartImport
-        | StartQuery
-        | StopImport
         | UpdateChannel
         | UpdateDashboard => not_implemented(operation, body),
     }
@@ -133,13 +133,14 @@ fn validation<I: Input<Operation = Operation>>(input: &I) -> Option<ApiError> {
         "EventSelectors" | "AdvancedEventSelectors" => {
             violation.value.is_some() && errors.contains(&ErrorCode::InvalidEventSelectorsException)
         }
+        "QueryStatus" => errors.contains(&ErrorCode::InvalidQueryStatusException),
         "LookupAttributes" => {
             violation.value.is_some()
                 && errors.contains(&ErrorCode::InvalidLookupAttributesException)
         }
         "EventCategory" => errors.contains(&ErrorCode::InvalidEventCategoryException),
         // Each names its own bounds, which are the model's.
-        "MaxResults" => errors.contains(&ErrorCode::InvalidMaxResultsException),
+        "MaxResults" | "MaxQueryResults" => errors.contains(&ErrorCode::InvalidMaxResultsException),
         "NextToken" => errors.contains(&ErrorCode::InvalidNextTokenException),
         _ => false,
     };

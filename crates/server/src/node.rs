@@ -29,10 +29,13 @@ use crate::credentials::{self, Credentials, Keys};
 use crate::digest_keys::DigestKeys;
 use crate::doors::bucket::BucketDoor;
 use crate::handover::Handover;
+use crate::imports::Imports;
 use crate::indexing::Indexing;
 use crate::intake::Budget;
 use crate::lake::Lake;
 use crate::metrics::Metrics;
+use crate::queries::Queries;
+use crate::sample_queries::SampleQueries;
 use crate::settings::{self, Settings};
 use crate::throttle::Throttle;
 
@@ -65,6 +68,9 @@ pub struct Node {
     pub keys: Arc<Keys>,
     pub digest_keys: DigestKeys,
     pub handover: Handover,
+    pub imports: Imports,
+    pub queries: Queries,
+    pub samples: SampleQueries,
     pub metrics: Metrics,
     pub credentials: Credentials,
     store: Option<HttpClient>,
@@ -162,6 +168,9 @@ impl Node {
             keys,
             digest_keys,
             handover: Handover::default(),
+            imports: Imports::new(settings.imports.memory_bytes_max),
+            queries: Queries::new(&data),
+            samples: SampleQueries::default(),
             metrics: Metrics::new(),
             credentials,
             store: seams.store,
@@ -206,6 +215,21 @@ impl Node {
         let destination = Arc::new(destination);
         destinations.insert(bucket.to_owned(), destination.clone());
         Ok(destination)
+    }
+
+    /// The store from which an import reads a bucket: the node's own if it has a bucket of that
+    /// name, else the one that log files go to. The node's own is read as its owner reads it, so a
+    /// bucket policy that is about CloudTrail's deliveries need not speak of it.
+    pub fn source(&self, bucket: &str) -> Result<Arc<Destination>, DeliveryFailure> {
+        let embedded = matches!(self.settings.destination, settings::Destination::Embedded);
+        if !embedded && !self.buckets.has_bucket(bucket) {
+            return self.destination(bucket);
+        }
+        let Credentials { access_key_id, secret_access_key, .. } = &self.credentials;
+        let region = self.settings.region.as_str();
+        let own =
+            store_settings(self.endpoint(), region, access_key_id, secret_access_key.reveal());
+        self.connected(&own, bucket).map(Arc::new)
     }
 
     fn connected(

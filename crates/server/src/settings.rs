@@ -42,6 +42,83 @@ pub struct Settings {
     pub bucket_host_suffixes: Vec<String>,
     pub journal: journal::Options,
     pub lake: LakeSettings,
+    pub queries: QuerySettings,
+    pub imports: ImportSettings,
+    /// Writes SQL for GenerateQuery; without it only the built-in matching does.
+    pub model: Option<ModelSettings>,
+}
+
+/// What queries may use.
+#[derive(Debug, Clone)]
+pub struct QuerySettings {
+    /// Queued and running, for each account and Region. AWS: 10.
+    pub unfinished_max: usize,
+    /// Running at once on this node, of all accounts.
+    pub at_once_max: usize,
+    /// A query that runs longer is TIMED_OUT. AWS: one hour.
+    pub time_max: Duration,
+    /// Of each running query; what needs more goes to `data/spill`, up to `spill_bytes_max`.
+    pub memory_bytes_max: usize,
+    pub spill_bytes_max: u64,
+    /// Of each running query.
+    pub threads: usize,
+    /// A result that is larger, as JSON, fails.
+    pub result_bytes_max: u64,
+    /// A delivered result is cut into compressed files of about this size. AWS: 1 TB.
+    pub delivered_file_bytes_max: usize,
+    /// Queries and their results are forgotten after this. AWS: seven days.
+    pub kept: Duration,
+}
+
+impl Default for QuerySettings {
+    fn default() -> QuerySettings {
+        QuerySettings {
+            unfinished_max: 10,
+            at_once_max: 2,
+            time_max: Duration::from_secs(3600),
+            memory_bytes_max: 512 << 20,
+            spill_bytes_max: 20 << 30,
+            threads: 2,
+            result_bytes_max: 1 << 30,
+            delivered_file_bytes_max: 64 << 20,
+            kept: Duration::from_secs(7 * 24 * 3600),
+        }
+    }
+}
+
+/// What imports may use.
+#[derive(Debug, Clone)]
+pub struct ImportSettings {
+    /// A larger file, compressed as it is, is not taken.
+    pub file_bytes_max: usize,
+    /// Files in memory at once, of all imports.
+    pub memory_bytes_max: usize,
+    /// Files of one import that are read at once.
+    pub files_at_once: usize,
+    /// A client's import that is left alone for this long is dropped.
+    pub idle_max: Duration,
+}
+
+impl Default for ImportSettings {
+    fn default() -> ImportSettings {
+        ImportSettings {
+            file_bytes_max: 256 << 20,
+            memory_bytes_max: 512 << 20,
+            files_at_once: 3,
+            idle_max: Duration::from_secs(600),
+        }
+    }
+}
+
+/// An OpenAI-compatible model.
+#[derive(Debug, Clone)]
+pub struct ModelSettings {
+    /// Up to and without `/chat/completions`, such as `http://127.0.0.1:11434/v1`.
+    pub url: String,
+    pub model: String,
+    pub api_key: Option<Secret>,
+    /// How long an answer may take before the built-in matching answers.
+    pub time_max: Duration,
 }
 
 /// Event history and event data stores.

@@ -5,6 +5,7 @@ pub mod bucket;
 mod cloudtrail;
 mod events;
 mod health;
+mod imports;
 mod lookup;
 mod sts;
 
@@ -25,6 +26,7 @@ pub enum Door {
     Sts,
     Events,
     Lookup,
+    Imports,
     Bucket,
     Health,
     Metrics,
@@ -45,6 +47,10 @@ pub fn door_of(
     }
     if path == "/v1/lookup" {
         return Door::Lookup;
+    }
+    let below = path.strip_prefix(imports::PATH);
+    if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return Door::Imports;
     }
     // Signed for another service or not: the target says who is meant.
     let target = text(headers, "x-amz-target").unwrap_or_default();
@@ -99,6 +105,7 @@ pub async fn route(
         Door::Sts => sts::call(&node, peer, request).await,
         Door::Events => events::post(&node, request).await,
         Door::Lookup => lookup::post(&node, peer, request).await,
+        Door::Imports => imports::call(&node, peer, request).await,
         Door::Bucket => bucket_call(&node, peer, request).await,
         Door::Health => health::health(&node),
         Door::Metrics => health::metrics(&node),

@@ -1,9 +1,11 @@
-//! A lake for tests: rows in memory, committed to memory. It answers lookups; it has no SQL.
+//! A lake for tests: rows in memory, committed to memory. It answers lookups, takes imports, and has
+//! the little SQL that `queries` says.
 //!
 //! It fails when told to, and forgets what was not committed when it crashes.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,13 +14,18 @@ use event::{Header, json};
 use jiff::Timestamp;
 
 use super::{
-    Ask, Columns, FileFault, Hot, Import, ImportOptions, Imported, Lake, LakeFault, NamedTable,
-    Prepared, QueryFault, ReadFile, Row, Size, TableName,
+    Ask, Columns, Hot, Import, ImportOptions, Lake, LakeFault, NamedTable, Prepared, QueryFault,
+    Row, Size, TableName,
 };
+
+mod imports;
+mod queries;
 
 #[derive(Debug, Default)]
 pub struct FakeLake {
-    tables: Mutex<BTreeMap<TableName, Table>>,
+    tables: Arc<Tables>,
+    /// Commits of imports whose answer will be lost.
+    import_answers_lost: Arc<AtomicU32>,
     faults: Mutex<Faults>,
 }
 
@@ -50,8 +57,12 @@ struct Planned {
     times: u32,
 }
 
+type Tables = Mutex<BTreeMap<TableName, Table>>;
+
 #[derive(Debug, Default)]
 struct Table {
+    /// What imports have committed.
+    imported: Vec<Row>,
     rows: Vec<Row>,
     /// How many of them are durable.
     committed: usize,
@@ -61,6 +72,11 @@ struct Table {
 impl FakeLake {
     fn tables(&self) -> MutexGuard<'_, BTreeMap<TableName, Table>> {
         self.tables.lock().expect("no holder of this lock can panic")
+    }
+
+    /// The next `times` commits of imports are done, but fail to say so.
+    pub fn lose_import_answers(&self, times: u32) {
+        self.import_answers_lost.store(times, Ordering::Relaxed);
     }
 
     /// After `after` calls of this kind (for this table), `times` fail.
@@ -120,8 +136,14 @@ impl FakeLake {
     /// The records of a table, in the order in which they came.
     pub fn records(&self, table: &TableName) -> Vec<Bytes> {
         let tables = self.tables();
-        let rows = tables.get(table).map(|table| table.rows.as_slice()).unwrap_or_default();
-        rows.iter().map(|row| row.record.clone()).collect()
+        let rows = tables.get(table).into_iter().flat_map(Table::all);
+        rows.map(|row| row.record.clone()).collect()
+    }
+}
+
+impl Table {
+    fn all(&self) -> impl Iterator<Item = &Row> {
+        self.imported.iter().chain(&self.rows)
     }
 }
 
@@ -200,9 +222,10 @@ impl Lake for FakeLake {
     fn size(&self, table: &TableName) -> Size {
         let tables = self.tables();
         let Some(table) = tables.get(table) else { return Size::default() };
-        let rows = &table.rows[..table.committed];
-        let bytes = rows.iter().map(|row| row.record.len() as u64).sum();
-        Size { rows: rows.len() as u64, bytes, files: u64::from(!rows.is_empty()) }
+        let rows = || table.imported.iter().chain(&table.rows[..table.committed]);
+        let bytes = rows().map(|row| row.record.len() as u64).sum();
+        let count = rows().count() as u64;
+        Size { rows: count, bytes, files: u64::from(count > 0) }
     }
 
     async fn maintain(&self, table: &TableName, keep_from: Timestamp) -> Result<bool, LakeFault> {
@@ -212,6 +235,7 @@ impl Lake for FakeLake {
         let is_kept = |row: &Row| {
             event::read_again(&row.record).is_ok_and(|header| header.event_time >= keep_from)
         };
+        table.imported.retain(is_kept);
         let hot = std::mem::take(&mut table.rows);
         table.rows = committed.into_iter().filter(is_kept).collect();
         table.committed = table.rows.len();
@@ -221,43 +245,46 @@ impl Lake for FakeLake {
 
     async fn lookup(&self, table: &TableName, ask: Lookup) -> Result<Page, LakeFault> {
         let tables = self.tables();
-        let rows = &tables.get(table).ok_or_else(|| no_such(table))?.rows;
-        let mut events: Vec<Found> = rows.iter().filter_map(|row| found(row, &ask)).collect();
+        let rows = tables.get(table).ok_or_else(|| no_such(table))?.all();
+        let mut events: Vec<Found> = rows.filter_map(|row| found(row, &ask)).collect();
         events.sort_by_key(|event| std::cmp::Reverse(event.place()));
         let more = events.len() > ask.limit;
         events.truncate(ask.limit);
         Ok(Page { events, more })
     }
 
-    fn tables_of(&self, _: &str, _: &[String]) -> Result<Vec<NamedTable>, QueryFault> {
-        Err(no_sql())
+    fn tables_of(&self, statement: &str, _: &[String]) -> Result<Vec<NamedTable>, QueryFault> {
+        queries::tables_of(statement)
     }
 
-    async fn prepare(&self, _: Ask) -> Result<Box<dyn Prepared>, QueryFault> {
-        Err(no_sql())
+    async fn prepare(&self, ask: Ask) -> Result<Box<dyn Prepared>, QueryFault> {
+        let tables = self.tables();
+        let mut rows = Vec::new();
+        for readable in ask.tables.values() {
+            let name = &readable.table;
+            let table = tables.get(name).ok_or_else(|| no_such(name))?;
+            let is_own = |row: &&Row| readable.account.is_none_or(|own| row.account == own);
+            rows.extend(table.all().filter(is_own).cloned());
+        }
+        queries::prepare(&ask.statement, rows)
     }
 
-    async fn import(&self, _: &TableName, _: ImportOptions) -> Result<Box<dyn Import>, LakeFault> {
-        Ok(Box::new(NoImport))
+    async fn import(
+        &self,
+        table: &TableName,
+        options: ImportOptions,
+    ) -> Result<Box<dyn Import>, LakeFault> {
+        if !self.tables().contains_key(table) {
+            return Err(no_such(table));
+        }
+        Ok(Box::new(imports::FakeImport {
+            tables: self.tables.clone(),
+            answers_lost: self.import_answers_lost.clone(),
+            table: table.clone(),
+            options,
+            added: Mutex::default(),
+        }))
     }
-}
-
-struct NoImport;
-
-#[async_trait]
-impl Import for NoImport {
-    async fn add(&self, _: &str, _: Bytes) -> Result<ReadFile, FileFault> {
-        Err(FileFault::Unreadable("this lake, made for tests, imports nothing".to_owned()))
-    }
-
-    async fn commit(&self) -> Result<Imported, LakeFault> {
-        Ok(Imported::default())
-    }
-}
-
-fn no_sql() -> QueryFault {
-    let message = "this lake, made for tests, has no SQL".to_owned();
-    QueryFault::Statement { message, position: None }
 }
 
 /// The row as an answer, if it is one.

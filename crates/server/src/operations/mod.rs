@@ -2,7 +2,10 @@
 
 pub mod event_data_stores;
 pub mod history;
+pub mod imports;
 pub mod keys;
+pub mod paging;
+pub mod queries;
 pub mod tags;
 pub mod trails;
 

@@ -10,7 +10,7 @@ mod get_trail_status;
 mod list_trails;
 mod put_event_selectors;
 mod quota;
-mod settings;
+pub(super) mod settings;
 mod start_logging;
 mod stop_logging;
 mod update_trail;

@@ -49,7 +49,9 @@ impl MaintainTables {
                     if !self.node.indexing.has_seen(changes) {
                         continue;
                     }
-                    self.node.lake.remove_table(&TableName::of_store(&store.id)).await?;
+                    let table = TableName::of_store(&store.id);
+                    self.node.lake.remove_table(&table).await?;
+                    self.node.catalog.forget_imported_files(table.as_str()).await?;
                     self.node.catalog.remove_event_data_store(&store.arn).await?;
                     tracing::info!(store = store.arn, "an event data store was removed");
                     return Ok(More::Yes);

@@ -2,11 +2,15 @@
 //! is more; tests call turns, never loops.
 
 mod deliver_logs;
+mod deliver_query_results;
+mod forget_queries;
 mod index_events;
 mod maintain_tables;
 mod make_digests;
 mod put_digests;
 mod put_log_files;
+mod run_imports;
+mod run_queries;
 mod trim_journal;
 
 use std::panic::AssertUnwindSafe;
@@ -21,11 +25,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use deliver_logs::DeliverLogs;
+pub use deliver_query_results::DeliverQueryResults;
+pub use forget_queries::ForgetQueries;
 pub use index_events::IndexEvents;
 pub use maintain_tables::MaintainTables;
 pub use make_digests::MakeDigests;
 pub use put_digests::PutDigests;
 pub use put_log_files::PutLogFiles;
+pub use run_imports::RunImports;
+pub use run_queries::RunQueries;
 pub use trim_journal::TrimJournal;
 
 use crate::node::Node;
@@ -66,6 +74,10 @@ pub fn table(node: &Arc<Node>) -> Result<Vec<Row>, crate::node::OpenError> {
         ("put_log_files", ms(50), Box::new(PutLogFiles::new(node.clone()))),
         ("make_digests", ms(250), Box::new(MakeDigests::new(node.clone()))),
         ("put_digests", ms(250), Box::new(PutDigests::new(node.clone()))),
+        ("run_queries", ms(20), Box::new(RunQueries::new(node.clone()))),
+        ("deliver_query_results", ms(250), Box::new(DeliverQueryResults::new(node.clone()))),
+        ("run_imports", ms(250), Box::new(RunImports::new(node.clone()))),
+        ("forget_queries", ms(60_000), Box::new(ForgetQueries::new(node.clone()))),
         // Often: a file system gives freshly freed blocks back faster than it finds new ones.
         ("trim_journal", ms(1_000), Box::new(TrimJournal::new(node.clone()))),
     ])

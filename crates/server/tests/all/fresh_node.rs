@@ -51,6 +51,9 @@ impl FreshNode {
             preflight_markers: true,
             trails_per_region_max: 5,
             bucket_host_suffixes: vec!["localhost".to_owned()],
+            queries: server::settings::QuerySettings::default(),
+            imports: server::settings::ImportSettings::default(),
+            model: None,
             journal: journal::Options {
                 segment_bytes_max: 1 << 20,
                 gather_us_max: 0,

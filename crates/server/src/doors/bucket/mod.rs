@@ -59,6 +59,7 @@ pub struct BucketDoor {
 }
 
 struct Shared {
+    store: Arc<bucket::Store>,
     service: S3Service,
     verifier: Verifier,
     keys: Arc<dyn KeyRing>,
@@ -95,13 +96,18 @@ impl BucketDoor {
         host_suffixes: Vec<String>,
     ) -> Self {
         let admission = Admission::new(store.clone(), policy);
-        let mut builder = S3ServiceBuilder::new(Operations::new(store, admission.clone()));
+        let mut builder = S3ServiceBuilder::new(Operations::new(store.clone(), admission.clone()));
         // s3s asks for admission only when it has a way to authenticate. It never gets to use it.
         builder.set_auth(NoSecrets);
         builder.set_access(admission);
         let service = builder.build();
         let verifier = Verifier::default();
-        Self { shared: Arc::new(Shared { service, verifier, keys, now, host_suffixes }) }
+        Self { shared: Arc::new(Shared { store, service, verifier, keys, now, host_suffixes }) }
+    }
+
+    /// Is there a bucket of this name, whoever owns it?
+    pub fn has_bucket(&self, name: &str) -> bool {
+        self.shared.store.bucket(name).is_ok()
     }
 
     /// Answers one request.

@@ -1,9 +1,10 @@
 use api::ApiError;
 use catalog::EventDataStore;
 
-use crate::operations::Cx;
+use crate::operations::{Cx, internal};
 
-/// Are events being imported into the store? This version has no imports, so none is running.
-pub async fn is_running(_cx: Cx<'_>, _store: &EventDataStore) -> Result<bool, ApiError> {
-    Ok(false)
+/// Are events being imported into the store, from a bucket or by a client?
+pub async fn is_running(cx: Cx<'_>, store: &EventDataStore) -> Result<bool, ApiError> {
+    let from_bucket = cx.node.catalog.has_ongoing_import(&store.arn).await.map_err(internal)?;
+    Ok(from_bucket || cx.node.imports.open.is_into(&store.arn))
 }

@@ -124,7 +124,7 @@ fn refuse_what_is_missing_here(wanted: &Wanted) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn checked_bucket(name: String) -> Result<String, ApiError> {
+pub fn checked_bucket(name: String) -> Result<String, ApiError> {
     let invalid = |why: &str| {
         Err(ApiError::new(
             ErrorCode::InvalidS3BucketNameException,
@@ -152,7 +152,7 @@ fn checked_bucket(name: String) -> Result<String, ApiError> {
 }
 
 /// The layout's own rules, and ours: only characters that every store and tool takes as they are.
-fn prefix_or_error(prefix: String) -> Result<Option<String>, ApiError> {
+pub fn prefix_or_error(prefix: String) -> Result<Option<String>, ApiError> {
     let invalid = |why: &str| {
         let message = format!("S3 prefix is not valid: {why}.");
         Err(ApiError::new(ErrorCode::InvalidS3PrefixException, message))

@@ -96,8 +96,6 @@ fn call(said: &str) -> Option<Call> {
     };
     Some(match word {
         "sts" => Call::Sts { form: rest.to_owned() },
-        "post" => Call::Post { body: rest.to_owned() },
-        "lookup" => Call::Lookup { body: rest.to_owned() },
         "target" => {
             let (target, body) = two(rest);
             Call::Target { target, body }
@@ -106,6 +104,11 @@ fn call(said: &str) -> Option<Call> {
             let (operation, rest) = two(rest);
             let (bucket, rest) = two(&rest);
             Call::S3 { operation, bucket, rest }
+        }
+        "http" => {
+            let (method, rest) = two(rest);
+            let (path, body) = two(&rest);
+            Call::Http { method, path, body }
         }
         name if name.starts_with(|c: char| c.is_ascii_uppercase()) => Call::Operation {
             name: name.to_owned(),

@@ -362,6 +362,9 @@ impl World {
             preflight_markers: false,
             trails_per_region_max: 5,
             bucket_host_suffixes: Vec::new(),
+            queries: server::settings::QuerySettings::default(),
+            imports: server::settings::ImportSettings::default(),
+            model: None,
             journal: journal::Options {
                 segment_bytes_max: 16 << 10,
                 gather_us_max: 100,

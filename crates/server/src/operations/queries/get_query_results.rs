@@ -1,0 +1,89 @@
+use std::collections::BTreeMap;
+
+use api::cloudtrail::{GetQueryResultsRequest, GetQueryResultsResponse, QueryStatistics};
+use api::{ApiError, ErrorCode};
+use catalog::QueryStatus;
+
+use super::{check_owner, find};
+use crate::operations::{Cx, paging};
+use crate::queries::results::{Results, ResultsFault, Row};
+
+/// AWS: rows of a page, at most and by default.
+const ROWS_MAX: i32 = 1000;
+/// A page ends before its rows, as text, grow past this; one row always comes.
+const PAGE_BYTES_MAX: usize = 4 << 20;
+
+/// A page of a query's rows, or its status alone while it runs.
+pub async fn get_query_results(
+    cx: Cx<'_>,
+    input: GetQueryResultsRequest,
+) -> Result<GetQueryResultsResponse, ApiError> {
+    check_owner(cx, input.event_data_store_owner_account_id.as_deref())?;
+    let rows_max = input.max_query_results.unwrap_or(ROWS_MAX);
+    let Some(rows_max) = usize::try_from(rows_max).ok().filter(|n| (1..=1000).contains(n)) else {
+        return Err(ApiError::new(
+            ErrorCode::InvalidMaxResultsException,
+            "MaxQueryResults must lie between 1 and 1000.",
+        ));
+    };
+    let id = input.query_id.unwrap_or_default();
+    let from =
+        paging::place(&id, input.next_token.as_deref(), ErrorCode::InvalidNextTokenException)?;
+    let from = from.unwrap_or(0);
+    let query = find(cx, &id, input.event_data_store.as_deref()).await?;
+    let bytes_scanned = match cx.node.queries.progress(&id) {
+        Some(progress) if !query.status.is_final() => {
+            crate::queries::scanned(&progress).bytes_scanned
+        }
+        _ => query.statistics.bytes_scanned,
+    };
+    let mut response = GetQueryResultsResponse {
+        query_status: Some(query.status.name().to_owned()),
+        query_statistics: Some(QueryStatistics {
+            results_count: Some(0),
+            total_results_count: Some(0),
+            bytes_scanned: Some(i64::try_from(bytes_scanned).unwrap_or(i64::MAX)),
+        }),
+        query_result_rows: Some(Vec::new()),
+        next_token: None,
+        error_message: query.error,
+    };
+    if !matches!(query.status, QueryStatus::Finished | QueryStatus::TimedOut) {
+        return Ok(response);
+    }
+    let path = cx.node.queries.path(&id);
+    let read = tokio::task::spawn_blocking(move || {
+        let Some(mut results) = Results::open(&path)? else { return Ok(None) };
+        let rows = results.rows(from, rows_max, PAGE_BYTES_MAX)?;
+        Ok::<_, ResultsFault>(Some((results.columns().to_vec(), results.row_count(), rows)))
+    });
+    let read = read.await.map_err(|e| unreadable(&id, &e))?.map_err(|e| unreadable(&id, &e))?;
+    let Some((columns, total, rows)) = read else {
+        // A query that ran out of time before its first row has none.
+        return match query.statistics.rows {
+            0 => Ok(response),
+            _ => Err(unreadable(&id, &std::io::Error::from(std::io::ErrorKind::NotFound))),
+        };
+    };
+    let after = from + rows.len() as u64;
+    let count = |n: u64| Some(i32::try_from(n).unwrap_or(i32::MAX));
+    if let Some(statistics) = &mut response.query_statistics {
+        statistics.results_count = count(rows.len() as u64);
+        statistics.total_results_count = count(total);
+    }
+    response.query_result_rows = Some(rows.into_iter().map(|row| shown(&columns, row)).collect());
+    response.next_token = (after < total).then(|| paging::token(&id, after));
+    Ok(response)
+}
+
+/// AWS: a row is a list of maps with one entry each, in the order of the columns. The map's values
+/// are texts; NULL is shown as an empty one.
+fn shown(columns: &[String], row: Row) -> Vec<BTreeMap<String, String>> {
+    let named = columns.iter().zip(row);
+    named.map(|(name, value)| BTreeMap::from([(name.clone(), value.unwrap_or_default())])).collect()
+}
+
+fn unreadable(id: &str, error: &(dyn std::error::Error + 'static)) -> ApiError {
+    tracing::error!(query = id, error, "the results of a query cannot be read");
+    ApiError::new(ErrorCode::InternalFailure, "The query's results cannot be read.")
+}

@@ -1,0 +1,105 @@
+use api::cloudtrail::{StartQueryRequest, StartQueryResponse};
+use api::{ApiError, ErrorCode};
+use catalog::NewQuery;
+use delivery::destination::DeliveryFailure;
+
+use super::{check_owner, checked, invalid_parameter};
+use crate::chance;
+use crate::operations::trails::settings::{checked_bucket, prefix_or_error};
+use crate::operations::{Cx, internal};
+use crate::queries::delivered::{S3Uri, account_folder};
+
+/// Checks the statement and the place where results are to go, then queues the query: when this
+/// answers, the query survives a crash.
+pub async fn start_query(
+    cx: Cx<'_>,
+    input: StartQueryRequest,
+) -> Result<StartQueryResponse, ApiError> {
+    check_owner(cx, input.event_data_store_owner_account_id.as_deref())?;
+    let (statement, prompt) = match (input.query_statement, &input.query_alias) {
+        (Some(statement), None) => (statement, None),
+        (None, Some(alias)) => {
+            let found = cx.node.catalog.query_alias(cx.account(), cx.region.as_str(), alias).await;
+            let found = found
+                .map_err(internal)?
+                .ok_or_else(|| invalid_parameter(format!("Query alias {alias} was not found.")))?;
+            (found.statement, Some(found.prompt))
+        }
+        _ => {
+            return Err(invalid_parameter(
+                "You must specify either QueryStatement or QueryAlias, and not both.",
+            ));
+        }
+    };
+    let parameters = input.query_parameters.unwrap_or_default();
+    let stores = checked(cx, &statement, &parameters).await?;
+    let store_arn = stores.first().map(|store| store.arn.clone()).unwrap_or_default();
+    if let Some(uri) = &input.delivery_s3_uri {
+        check_delivery(cx, uri, &store_arn).await?;
+    }
+    let query = NewQuery {
+        id: chance::uuid(cx.node.chance.as_ref()).to_string(),
+        account: cx.account().to_owned(),
+        region: cx.region.to_string(),
+        statement,
+        parameters,
+        stores,
+        alias: input.query_alias,
+        prompt,
+        delivery_uri: input.delivery_s3_uri,
+        created_ms: cx.now.as_millisecond(),
+    };
+    let unfinished_max = cx.node.settings.queries.unfinished_max;
+    if !cx.node.catalog.add_query(&query, unfinished_max).await.map_err(internal)? {
+        return Err(ApiError::new(
+            ErrorCode::MaxConcurrentQueriesException,
+            format!(
+                "You already have {unfinished_max} queries queued or running in {}. Wait until one has ended, or cancel one.",
+                cx.region
+            ),
+        ));
+    }
+    cx.node.queries.wake();
+    Ok(StartQueryResponse {
+        query_id: Some(query.id),
+        event_data_store_owner_account_id: input.event_data_store_owner_account_id,
+    })
+}
+
+/// The bucket exists and lets us write where the results will go; the second leaves an empty object
+/// there, as with trails.
+async fn check_delivery(cx: Cx<'_>, uri: &str, store_arn: &str) -> Result<(), ApiError> {
+    let parsed = S3Uri::parse(uri).ok_or_else(|| {
+        ApiError::new(
+            ErrorCode::InvalidS3BucketNameException,
+            format!("{uri:?} is no S3 URI. Expected s3://<bucket>/<prefix>."),
+        )
+    })?;
+    let bucket = checked_bucket(parsed.bucket)?;
+    let prefix = prefix_or_error(parsed.path)?;
+    let marker = account_folder(prefix.as_deref(), cx.account());
+    let marker = cx.node.settings.preflight_markers.then_some(marker.as_str());
+    let checked = match cx.node.destination(&bucket) {
+        Ok(destination) => destination.check_folder(marker, &cx.node.put_headers(store_arn)).await,
+        Err(failure) => Err(failure),
+    };
+    checked.map_err(|failure| refused(&bucket, failure))
+}
+
+fn refused(bucket: &str, failure: DeliveryFailure) -> ApiError {
+    tracing::info!(bucket, code = failure.code, detail = failure.detail, "no place for results");
+    match failure.code.as_str() {
+        "NoSuchBucket" => ApiError::new(
+            ErrorCode::S3BucketDoesNotExistException,
+            format!("S3 bucket {bucket} does not exist!"),
+        ),
+        _ if failure.status == Some(403) => ApiError::new(
+            ErrorCode::InsufficientS3BucketPolicyException,
+            format!("Incorrect S3 bucket policy is detected for bucket: {bucket}"),
+        ),
+        code => ApiError::new(
+            ErrorCode::ServiceUnavailable,
+            format!("The store that holds bucket {bucket} cannot be used now ({code})."),
+        ),
+    }
+}

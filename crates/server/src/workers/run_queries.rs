@@ -1,0 +1,142 @@
+//! Runs queued queries, a few at a time, the accounts in turn.
+//!
+//! A turn begins as many as there is room for and gathers those that have ended. The queries run
+//! beside it, each as a task of its own, so that one that takes an hour holds up none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use catalog::{Query, QueryEnd, QueryStatistics, QueryStatus};
+use tokio::task::JoinSet;
+
+use crate::node::Node;
+use crate::queries;
+use crate::workers::{More, Turn, Worker};
+
+/// A query that was running when the server stopped, twice, is taken for the reason.
+const ATTEMPTS_MAX: u32 = 2;
+
+pub struct RunQueries {
+    node: Arc<Node>,
+    /// What an earlier run of the server left is queued again.
+    recovered: bool,
+    tasks: JoinSet<(Query, Option<QueryEnd>)>,
+    /// By the task's id: what to say of a query whose task panicked.
+    begun: HashMap<tokio::task::Id, String>,
+    /// Ended, but not yet in the catalog.
+    ended: Vec<(String, Option<QueryEnd>)>,
+    last_account: String,
+}
+
+impl RunQueries {
+    pub fn new(node: Arc<Node>) -> RunQueries {
+        RunQueries {
+            node,
+            recovered: false,
+            tasks: JoinSet::new(),
+            begun: HashMap::new(),
+            ended: Vec::new(),
+            last_account: String::new(),
+        }
+    }
+
+    /// Takes in tasks that are done.
+    fn gather(&mut self) {
+        while let Some(done) = self.tasks.try_join_next_with_id() {
+            let (task, id, end) = match done {
+                Ok((task, (query, end))) => (task, query.asked.id, end),
+                Err(error) => {
+                    // A mistake in the lake costs this query and no other.
+                    let id = self.begun.get(&error.id()).cloned().unwrap_or_default();
+                    tracing::error!(query = id, %error, "a query's task failed");
+                    let end = QueryEnd {
+                        status: QueryStatus::Failed,
+                        error: Some("The query failed because of an internal error.".to_owned()),
+                        statistics: QueryStatistics::default(),
+                        ended_ms: self.node.clock.now().as_millisecond(),
+                    };
+                    (error.id(), id, Some(end))
+                }
+            };
+            self.begun.remove(&task);
+            self.ended.push((id, end));
+        }
+    }
+
+    /// Enters what has ended. What cannot be entered now stays for the next turn.
+    async fn enter(&mut self) -> Result<bool, catalog::CatalogError> {
+        let any = !self.ended.is_empty();
+        while let Some((id, end)) = self.ended.last() {
+            if let Some(end) = end {
+                self.node.catalog.end_query(id, end).await?;
+            }
+            self.node.queries.end(id);
+            self.ended.pop();
+            // A place is free.
+            self.node.queries.wake();
+        }
+        Ok(any)
+    }
+
+    async fn begin(&mut self) -> Result<bool, catalog::CatalogError> {
+        if self.tasks.len() >= self.node.settings.queries.at_once_max {
+            return Ok(false);
+        }
+        let Some(query) = self.node.catalog.begin_next_query(&self.last_account).await? else {
+            return Ok(false);
+        };
+        self.last_account.clone_from(&query.asked.account);
+        let id = query.asked.id.clone();
+        let running = self.node.queries.begin(&id);
+        // A cancel that came between the catalog and here finds it now.
+        let asked = &query.asked;
+        let stands = self.node.catalog.query(&asked.account, &asked.region, &id).await;
+        if matches!(&stands, Ok(Some(now)) if now.status != QueryStatus::Running) {
+            running.cancelled.cancel();
+        }
+        let node = self.node.clone();
+        let task = self.tasks.spawn(async move {
+            let end = queries::run(&node, &query, &running).await;
+            (query, end)
+        });
+        self.begun.insert(task.id(), id);
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl Worker for RunQueries {
+    async fn tick(&mut self) -> Turn {
+        if !self.recovered {
+            let now_ms = self.node.clock.now().as_millisecond();
+            self.node.catalog.requeue_queries(ATTEMPTS_MAX, now_ms).await?;
+            self.recovered = true;
+        }
+        self.gather();
+        let mut more = self.enter().await?;
+        if self.node.is_stopping() || !self.node.queries.take_queued() {
+            return Ok(if more { More::Yes } else { More::No });
+        }
+        loop {
+            match self.begin().await {
+                Ok(true) => more = true,
+                Ok(false) => break,
+                Err(error) => {
+                    self.node.queries.wake();
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(if more { More::Yes } else { More::No })
+    }
+
+    /// What runs now runs again after the next start.
+    async fn last(&mut self) -> Turn {
+        self.gather();
+        self.enter().await?;
+        self.tasks.shutdown().await;
+        self.node.catalog.put_back_queries().await?;
+        Ok(More::No)
+    }
+}
