@@ -164,7 +164,8 @@ def direct(settings, folder: Path, results: dict) -> None:
             runs.setdefault(f"duckdb_{way}", []).append(run)
         if not settings.peers_only:
             with missing_is_told(results, "from"):
-                runs.setdefault("cairn", []).append(lake_cairn.direct(settings.cairn, folder))
+                run = lake_cairn.direct(settings.cairn, folder)
+                runs.setdefault("cairn", []).append(run)
     for name, of_name in runs.items():
         rows[name] = of_name[-1]["rows"]
         say(f"  from the files, {name}: {of_name[-1]['s']:.2f} s")
@@ -232,7 +233,7 @@ def table(results: dict) -> str:
             row(label, figures, "{:.1f}", ratio, "better peer / cairn >= 1" if judged else "", ratio >= 1 if ratio and judged else None)
         if "cairn" in by_engine:
             row("   the server's own time", {"cairn": by_engine["cairn"]["server_best_ms"]}, "{:.1f}")
-            row("   command line, less SELECT 1", {"cairn": by_engine["cairn"]["cli_best_ms"]}, "{:.1f}")
+            row("   by boto3", {"cairn": by_engine["cairn"]["boto3_best_ms"]}, "{:.1f}")
     if found := results.get("from"):
         seconds = {name: run["s"] for name, run in found.items()}
         for way, least in (("read_json", FASTER_DIRECT), ("read_json_objects", None)):

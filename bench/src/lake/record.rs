@@ -12,7 +12,7 @@ use crate::lake::world::{Kind, Principal, Purpose, RARE_USER, Stream, World, per
 
 /// Of a hundred events, so many are a service's own; of the others, so many are refused.
 const BY_SERVICES_PERCENT: u64 = 20;
-const REFUSED_PERCENT: u64 = 6;
+const REFUSED_PERCENT: u64 = 5;
 /// So many are made by the principal of the burst.
 const BURST_PERCENT: u64 = 46;
 
@@ -79,8 +79,12 @@ fn write_record(
     let time = Timestamp::from_second(second).expect("a time in this century");
     let mut put = |text: std::fmt::Arguments| out.write_fmt(text).expect("a String takes all text");
     put(format_args!(
-        r#"{{"eventVersion":"1.11","userIdentity":{},"eventTime":"{time}","eventSource":"{source}.amazonaws.com","eventName":"{name}","awsRegion":"{}","sourceIPAddress":"{}","userAgent":"{}","#,
-        caller.identity, scene.region, caller.address, caller.agent
+        r#"{{"eventVersion":"{}","userIdentity":{},"eventTime":"{time}","eventSource":"{source}.amazonaws.com","eventName":"{name}","awsRegion":"{}","sourceIPAddress":"{}","userAgent":"{}","#,
+        version(source),
+        caller.identity,
+        scene.region,
+        caller.address,
+        caller.agent
     ));
     let mut hidden = false;
     if refused {
@@ -123,6 +127,10 @@ fn write_record(
         r#""eventType":"{kind}","managementEvent":{},"recipientAccountId":"{}","#,
         !data, scene.account
     ));
+    // The role's owner and the service each get a copy.
+    if *name == "AssumeRole" && caller.identity.contains("AWSService") {
+        put(format_args!(r#""sharedEventID":"{}","#, uuid(dice)));
+    }
     if let Some(endpoint) = &caller.endpoint {
         put(format_args!(
             r#""vpcEndpointId":"{endpoint}","vpcEndpointAccountId":"{}","#,
@@ -141,6 +149,16 @@ fn write_record(
         put(format_args!(r#","sessionCredentialFromConsole":"true""#));
     }
     put(format_args!("}}"));
+}
+
+/// Services take up new versions of the record one by one.
+fn version(source: &str) -> &'static str {
+    match source {
+        "s3" | "kms" | "lambda" => "1.11",
+        "ec2" | "ssm" | "iam" => "1.10",
+        "sts" | "dynamodb" | "signin" => "1.08",
+        _ => "1.09",
+    }
 }
 
 fn service_caller(service: &str) -> Caller {
@@ -197,16 +215,11 @@ fn principal_caller(
             format!("2001:db8:{}:{}::{}", own.hex(4), own.hex(4), hourly.hex(3))
         }
         (_, Purpose::Person) => format!("203.0.113.{}", own.below(256)),
-        // Behind the gateways of its account and Region.
+        // Behind the gateways of its account and Region, in the range for benchmarks (RFC 2544).
         _ => {
             let mut gateway = scene.world.entity("gateway", scene.stream, own.below(3));
-            format!(
-                "{}.{}.{}.{}",
-                3 + gateway.below(50),
-                gateway.below(256),
-                gateway.below(256),
-                gateway.below(256)
-            )
+            let third = gateway.below(256);
+            format!("198.{}.{third}.{}", 18 + gateway.below(2), gateway.below(256))
         }
     };
     let (identity, arn) = match principal.kind {

@@ -41,7 +41,7 @@ pub fn object(scene: &Scene, dice: &mut Dice, row: &Row) -> Parts {
     }
     request.push('}');
     let response = match row.access {
-        Access::DataWrite if dice.happens(60) => {
+        Access::DataWrite if dice.happens(75) => {
             r#"{"x-amz-server-side-encryption":"AES256","x-amz-version-id":"null"}"#.to_owned()
         }
         Access::DataWrite if row.name == "PutObject" => format!(
