@@ -4,13 +4,15 @@
 SHARED_TARGET := $(wildcard $(HOME)/.cache/cairn/target)
 export CARGO_TARGET_DIR ?= $(if $(SHARED_TARGET),$(SHARED_TARGET),$(CURDIR)/target)
 VENV ?= $(CURDIR)/.venv
+# The benchmark's peers need another DuckDB than the tests.
+BENCH_VENV ?= $(CURDIR)/.venv-bench
 PYTHON := $(VENV)/bin/python
 DATA ?= ./cairn-data
 ARGS ?=
 TOOLS := $(HOME)/.cache/cairn/tools
 CAIRN_GARAGE ?= $(or $(shell command -v garage),$(TOOLS)/bin/garage)
 
-.PHONY: run test test-slow check bench codegen tools clean
+.PHONY: run test test-slow check bench bench-journal bench-lake codegen tools clean
 
 ## Build in release mode and start everything embedded, in ./cairn-data
 run:
@@ -37,9 +39,17 @@ check: tools
 	cargo deny --locked check bans licenses sources
 
 ## Against the peers, in release mode; prints ratios
-bench: tools
+bench: bench-journal bench-lake
+
+## The journal beside NATS JetStream
+bench-journal: tools
 	cargo build --locked --release -p cairn -p bench
 	PATH=$(VENV)/bin:$$PATH $(PYTHON) bench/run.py --cairn $(CARGO_TARGET_DIR)/release/cairn --load $(CARGO_TARGET_DIR)/release/bench
+
+## The lake beside DuckDB and ClickHouse; ARGS="--events 10000000" for the large one
+bench-lake: $(BENCH_VENV)/.installed
+	cargo build --locked --release -p cairn -p bench
+	$(BENCH_VENV)/bin/python bench/lake.py --cairn $(CARGO_TARGET_DIR)/release/cairn --load $(CARGO_TARGET_DIR)/release/bench $(ARGS)
 
 ## Write crates/api/src/generated from botocore's published service models
 codegen: tools
@@ -54,6 +64,11 @@ $(VENV)/.installed: tests/requirements.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	touch $@
 
+$(BENCH_VENV)/.installed: bench/requirements.txt
+	python3 -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	touch $@
+
 # A store of others. It has a build folder of its own, which goes when the program is there.
 $(TOOLS)/bin/garage:
 	@echo "building Garage, the store of the slow tests: about 15 minutes, once"
@@ -62,4 +77,4 @@ $(TOOLS)/bin/garage:
 
 clean:
 	cargo clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(BENCH_VENV)

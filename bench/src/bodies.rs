@@ -126,7 +126,7 @@ fn time_text(unix_ms: u64) -> String {
 }
 
 /// RFC 9562: the version is the 13th digit, the variant the first of the fourth group.
-fn uuid(slot: &mut [u8], version: u8, high: u64, low: u64) {
+pub fn uuid(slot: &mut [u8], version: u8, high: u64, low: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut bits = u128::from(high) << 64 | u128::from(low);
     for at in (0..UUID_BYTES).rev() {

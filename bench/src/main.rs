@@ -5,22 +5,27 @@
 //!   bench events    POST /v1/events to Cairn, one body of `batch` records a request
 //!   bench singles   the same with one record a request and many connections
 //!   bench nats      the same bytes, one message a body, to NATS JetStream in file storage
+//!   bench lake-files   a folder of log files for the benchmark of the lake; sends nothing
 //! ```
-//! Each prints one line of JSON ([`load::Report`]) and fails when the server breaks a connection.
-//! `bench/run.py` starts the servers and compares. One thread: the servers need the other core.
+//! Each prints one line of JSON ([`load::Report`], [`lake::Written`]) and fails when the server
+//! breaks a connection. `bench/run.py` and `bench/lake.py` start the servers and compare. Sending
+//! takes one thread: the servers need the other core.
 
 mod bodies;
 mod dice;
 mod http;
+mod lake;
 mod load;
 mod nats;
 mod records;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
 
 use crate::bodies::Bodies;
 use crate::http::Target;
@@ -60,6 +65,31 @@ enum Command {
         #[command(flatten)]
         load: Load,
     },
+    /// Write log files as CloudTrail writes them, over 30 days, several accounts and Regions
+    LakeFiles(LakeFiles),
+}
+
+#[derive(Debug, Args)]
+struct LakeFiles {
+    /// Where AWSLogs/ is made; must be empty or not there
+    #[arg(long)]
+    folder: PathBuf,
+    /// Records in all files together
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    #[arg(long, default_value_t = 500)]
+    files: u64,
+    /// The same arguments and the same `--until` give the same bytes
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The last event is just before this time [default: the midnight before now, UTC]
+    #[arg(long)]
+    until: Option<Timestamp>,
+    /// Let one record in two hundred be a copy of one in an earlier file
+    #[arg(long)]
+    duplicates: bool,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
 }
 
 #[derive(Debug, Args)]
@@ -104,9 +134,22 @@ async fn main() -> Result<()> {
         Command::Events { cairn, load } => post(&cairn, &load, 100, 16).await?,
         Command::Singles { cairn, load } => post(&cairn, &load, 1, 128).await?,
         Command::Nats { url, connections, load } => publish(&url, connections, &load).await?,
+        Command::LakeFiles(wanted) => {
+            println!("{}", serde_json::to_string(&write_lake_files(wanted)?)?);
+            return Ok(());
+        }
     };
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
+}
+
+fn write_lake_files(wanted: LakeFiles) -> Result<lake::Written> {
+    let LakeFiles { folder, events, files, seed, until, duplicates, threads } = wanted;
+    let until = match until {
+        Some(until) => until,
+        None => Timestamp::from_second(Timestamp::now().as_second() / 86_400 * 86_400)?,
+    };
+    lake::write_files(&lake::Wanted { folder, events, files, seed, until, duplicates, threads })
 }
 
 async fn post(

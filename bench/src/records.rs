@@ -58,17 +58,17 @@ const AGENTS: [&str; 7] = [
 ];
 
 /// What differs between services.
-struct Call {
-    source: &'static str,
-    name: &'static str,
-    read_only: bool,
+pub struct Call {
+    pub source: &'static str,
+    pub name: &'static str,
+    pub read_only: bool,
     /// A data event, not a management event.
-    data: bool,
+    pub data: bool,
     /// JSON text of `requestParameters` and `responseElements`.
-    request: String,
-    response: String,
+    pub request: String,
+    pub response: String,
     /// (type, ARN) pairs.
-    resources: Vec<(&'static str, String)>,
+    pub resources: Vec<(&'static str, String)>,
 }
 
 /// A record on one line without a newline, for the 12-digit `account`. The slots above stand where
@@ -320,7 +320,7 @@ fn describe(dice: &mut Dice) -> Call {
     }
 }
 
-fn run_instances(dice: &mut Dice) -> Call {
+pub fn run_instances(dice: &mut Dice) -> Call {
     let image = format!("ami-0{}", dice.hex(16));
     let subnet = format!("subnet-0{}", dice.hex(16));
     let kind = dice.pick(&["t3.large", "m7g.xlarge", "c6i.2xlarge", "r6a.large"]);
@@ -355,7 +355,7 @@ fn run_instances(dice: &mut Dice) -> Call {
     }
 }
 
-fn open_port(dice: &mut Dice, account: &str) -> Call {
+pub fn open_port(dice: &mut Dice, account: &str) -> Call {
     let group = format!("sg-0{}", dice.hex(16));
     let port = dice.pick(&["22", "443", "5432", "6379", "8080"]);
     let range = format!("10.{}.0.0/16", dice.below(256));
@@ -403,7 +403,7 @@ fn invoke(dice: &mut Dice, account: &str, region: &str) -> Call {
 }
 
 /// The policy is JSON within JSON: escaped quotes, as real records have them.
-fn attach_policy(dice: &mut Dice, account: &str) -> Call {
+pub fn attach_policy(dice: &mut Dice, account: &str) -> Call {
     let actions: Vec<String> = (0..2 + dice.below(4))
         .map(|_| {
             format!(
@@ -432,7 +432,7 @@ fn attach_policy(dice: &mut Dice, account: &str) -> Call {
     }
 }
 
-fn read_parameter(dice: &mut Dice) -> Call {
+pub fn read_parameter(dice: &mut Dice) -> Call {
     let names: Vec<String> = (0..1 + dice.below(8))
         .map(|_| {
             format!(
@@ -456,7 +456,7 @@ fn read_parameter(dice: &mut Dice) -> Call {
     }
 }
 
-fn put_rule(dice: &mut Dice, account: &str, region: &str) -> Call {
+pub fn put_rule(dice: &mut Dice, account: &str, region: &str) -> Call {
     let rule = format!("{}-nightly-{}", dice.pick(&TEAMS), dice.hex(6));
     let request = format!(
         r#"{{"name":"{rule}","scheduleExpression":"cron({} {} * * ? *)","state":"ENABLED","description":"Démarre l’export de {} → {}"}}"#,

@@ -1,0 +1,272 @@
+"""Cairn's side of the lake's benchmark: import, queries, `query --from`, lookups.
+
+Only this file knows how Cairn is asked. Each part raises `Missing` when the server or the program does
+not have it yet; the runner then says so and goes on with the rest.
+
+    import      `cairn import FILES --into STORE`: from starting the command until it has ended, which
+                it does when everything is committed
+    queries     StartQuery, then GetQueryResults until it is FINISHED, with all rows: by signed HTTP over
+                one connection, where signing is not counted (this is what is judged: the peers run in
+                the process that asks them), by boto3, and the server's own ExecutionTimeInMillis
+    from        `cairn query --from FILES`: the whole process
+    lookups     LookupEvents by signed HTTP over one connection, likewise
+"""
+
+import gzip
+import http.client
+import json
+import os
+import random
+import re
+import resource
+import statistics
+import subprocess
+import time
+import urllib.parse
+from pathlib import Path
+
+from lake_queries import CAIRN, DIRECT, DUCKDB, same_form
+from run import Cairn, Sampler, end
+
+REGION, ACCOUNT = "us-east-1", "111111111111"
+WARM_RUNS = 5
+LOOKUPS = 200
+POLL_S = 0.001
+
+
+class Missing(Exception):
+    """The program cannot do this yet; the text is its own answer."""
+
+
+# ---- import
+
+
+def make_store(server: Cairn) -> str:
+    """An event data store for all management and data events; its ARN."""
+    selectors = [
+        {"Name": category, "FieldSelectors": [{"Field": "eventCategory", "Equals": [category]}]}
+        for category in ("Management", "Data")
+    ]
+    # CloudTrail wants a type with data events; imports do not look at selectors (spec k).
+    selectors[1]["FieldSelectors"].append({"Field": "resources.type", "Equals": ["AWS::S3::Object"]})
+    try:
+        answer = server.client("cloudtrail").create_event_data_store(
+            Name="bench", AdvancedEventSelectors=selectors, TerminationProtectionEnabled=False
+        )
+    except Exception as refusal:  # botocore makes its error classes at run time
+        raise Missing(f"CreateEventDataStore: {refusal}") from None
+    return answer["EventDataStoreArn"]
+
+
+def import_files(server: Cairn, files: Path, store: str) -> dict:
+    before = stored_bytes(server.data)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with Sampler(server.process.pid) as sampler:
+        began = time.perf_counter()
+        command(server, "import", files, "--into", store)
+        took_s = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = {"s": took_s, "bytes": stored_bytes(server.data) - before}
+    result["cpu_s"] = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
+    sampled = sampler.result()
+    result["cpu_s"] += sampled.get("server_cpu_s", 0)
+    # The peak of the server, as the kernel kept it, and that of the largest child so far.
+    result["rss_mb_max"] = peak_rss_mb(server.process.pid)
+    result["client_rss_mb_max"] = after.ru_maxrss / 1000
+    result["anon_mb_max"] = sampled.get("anon_mb_max")
+    return result
+
+
+def command(server: Cairn, *arguments) -> str:
+    """What a `cairn` command prints, against the running server."""
+    line = [str(server.binary), *map(str, arguments), "--data", str(server.data)]
+    done = subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise Missing(f"cairn {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
+def stored_bytes(data: Path) -> int:
+    """Of everything in the data folder but the journal, which passes things on."""
+    return sum(path.stat().st_size for path in data.rglob("*") if path.is_file() and path.suffix != ".journal")
+
+
+def peak_rss_mb(pid: int) -> float:
+    return int(re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.M)[1]) / 1000
+
+
+# ---- queries
+
+
+def queries(server: Cairn, store: str, names: dict[str, str]) -> dict:
+    client, wire = server.client("cloudtrail"), Wire(server)
+    answers = {}
+    for name, text in CAIRN.items():
+        sql = text.format(table=store.rsplit("/", 1)[1], **names)
+        first, *warm = [by_wire(wire, sql) for _ in range(WARM_RUNS + 1)]
+        answers[name] = {
+            "first_ms": first["ms"],
+            "best_ms": min(run["ms"] for run in warm),
+            "median_ms": statistics.median(run["ms"] for run in warm),
+            "server_best_ms": min(run["server_ms"] for run in warm),
+            "boto3_best_ms": min(by_boto3(client, sql) for _ in range(WARM_RUNS)),
+            "rows": warm[-1]["rows"],
+        }
+    return answers
+
+
+class Wire:
+    """One connection, over which signed requests go; counts the time outside of signing."""
+
+    def __init__(self, server: Cairn):
+        self.server, self.ms = server, 0.0
+        keys = server.credentials()
+        self.keys = (keys["aws_access_key_id"], keys["aws_secret_access_key"])
+        self.connection = http.client.HTTPConnection(urllib.parse.urlsplit(server.endpoint).netloc, timeout=600)
+
+    def call(self, operation: str, parameters: dict) -> dict:
+        """The answer to one CloudTrail operation; `ms` grows by the time that it took."""
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+
+        body = json.dumps(parameters)
+        headers = {
+            "Content-Type": "application/x-amz-json-1.1",
+            "X-Amz-Target": f"com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.{operation}",
+        }
+        request = AWSRequest("POST", self.server.endpoint + "/", data=body, headers=headers)
+        SigV4Auth(Credentials(*self.keys), "cloudtrail", REGION).add_auth(request)
+        began = time.perf_counter()
+        self.connection.request("POST", "/", body=body, headers=dict(request.headers.items()))
+        answer = self.connection.getresponse()
+        content = answer.read()
+        self.ms += (time.perf_counter() - began) * 1000
+        if answer.status != 200:
+            raise Missing(f"{operation}: {answer.status} {content[:300].decode(errors='replace')}")
+        return json.loads(content)
+
+    def health(self) -> None:
+        began = time.perf_counter()
+        self.connection.request("GET", "/health")
+        self.connection.getresponse().read()
+        self.ms += (time.perf_counter() - began) * 1000
+
+
+def by_wire(wire: Wire, sql: str) -> dict:
+    wire.ms = 0.0
+    query = wire.call("StartQuery", {"QueryStatement": sql})["QueryId"]
+    rows, token = [], None
+    while True:
+        page = wire.call("GetQueryResults", {"QueryId": query, "MaxQueryResults": 1000} | ({"NextToken": token} if token else {}))
+        if page["QueryStatus"] in ("QUEUED", "RUNNING"):
+            time.sleep(POLL_S)
+            wire.ms += POLL_S * 1000
+            continue
+        if page["QueryStatus"] != "FINISHED":
+            raise Missing(f"the query is {page['QueryStatus']}: {page.get('ErrorMessage')}\n{sql}")
+        rows += [[value for cell in row for value in cell.values()] for row in page["QueryResultRows"]]
+        if not (token := page.get("NextToken")):
+            break
+    took_ms = wire.ms
+    server_ms = wire.call("DescribeQuery", {"QueryId": query})["QueryStatistics"]["ExecutionTimeInMillis"]
+    return {"ms": took_ms, "server_ms": server_ms, "rows": same_form(rows)}
+
+
+def by_boto3(client, sql: str) -> float:
+    """Milliseconds until the first page of rows is there, as somebody's script has them."""
+    began = time.perf_counter()
+    query = client.start_query(QueryStatement=sql)["QueryId"]
+    while client.get_query_results(QueryId=query)["QueryStatus"] in ("QUEUED", "RUNNING"):
+        time.sleep(POLL_S)
+    return (time.perf_counter() - began) * 1000
+
+
+def direct(binary: Path, files: Path) -> dict:
+    """`cairn query --from` the files: no server. Rows come as NDJSON or as one array of objects."""
+    # The name after FROM is what `--from` gives its events; DuckDB's text has it so.
+    line = [str(binary), "query", DUCKDB[DIRECT], "--from", str(files), "--format", "json"]
+    began = time.perf_counter()
+    done = subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    took_s = time.perf_counter() - began
+    if done.returncode != 0:
+        raise Missing(f"cairn query --from ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+    text = done.stdout.strip()
+    rows = json.loads(text) if text.startswith("[") else [json.loads(row) for row in text.splitlines()]
+    rows = [list(row.values()) if isinstance(row, dict) else row for row in rows]
+    return {"s": took_s, "rows": same_form(rows)}
+
+
+# ---- lookups
+
+
+def fill_history(server: Cairn, files: Path) -> None:
+    """The files' management events into event history: an import without a store of its own."""
+    command(server, "import", files)
+
+
+def lookups(server: Cairn, files: Path) -> dict:
+    """Milliseconds of LookupEvents for each attribute: 200 warm ones, and the first after a start
+    with nothing of the data in the page cache. `floor`: a request that asks for nothing."""
+    found = {}
+    for key, values in looked_for(files).items():
+        wire = Wire(server)
+        lookup_ms(wire, key, values[0])
+        took = [lookup_ms(wire, key, value) for value in values]
+        cuts = statistics.quantiles(took, n=100, method="inclusive")
+        forget_pages(server)
+        wire = Wire(server)
+        wire.health()  # connecting is not what is measured
+        found[key] = {"p50_ms": cuts[49], "p99_ms": cuts[98], "cold_ms": lookup_ms(wire, key, values[0])}
+    wire, took = Wire(server), []
+    for _ in range(LOOKUPS):
+        wire.ms = 0.0
+        wire.health()
+        took.append(wire.ms)
+    found["floor"] = {"p50_ms": statistics.median(took)}
+    return found
+
+
+def lookup_ms(wire: Wire, key: str, value: str) -> float:
+    wire.ms = 0.0
+    answer = wire.call("LookupEvents", {"LookupAttributes": [{"AttributeKey": key, "AttributeValue": value}], "MaxResults": 50})
+    if not answer["Events"]:
+        raise Missing(f"LookupEvents by {key} {value} found nothing, but such an event was imported")
+    return wire.ms
+
+
+def looked_for(files: Path) -> dict[str, list[str]]:
+    """Values that events of the home account and Region have, drawn with a fixed seed."""
+    dice = random.Random(7)
+    paths = sorted(files.glob(f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/*/*/*/*.json.gz"))
+    records = []
+    for path in dice.sample(paths, min(20, len(paths))):
+        records += [r for r in json.loads(gzip.decompress(path.read_bytes()))["Records"] if r["managementEvent"]]
+    values = {}
+    for key, of_record in ATTRIBUTES.items():
+        found = [value for record in records for value in of_record(record) if value]
+        values[key] = [dice.choice(found) for _ in range(LOOKUPS)]
+    return values
+
+
+ATTRIBUTES = {
+    "EventId": lambda r: [r["eventID"]],
+    "EventName": lambda r: [r["eventName"]],
+    "ReadOnly": lambda r: [str(r["readOnly"]).lower()],
+    "Username": lambda r: [r["userIdentity"].get("userName") or r["userIdentity"].get("principalId", "").partition(":")[2]],
+    "ResourceType": lambda r: [one["type"] for one in r.get("resources", [])],
+    "ResourceName": lambda r: [one["ARN"] for one in r.get("resources", [])],
+    "EventSource": lambda r: [r["eventSource"]],
+    "AccessKeyId": lambda r: [r["userIdentity"].get("accessKeyId")],
+}
+
+
+def forget_pages(server: Cairn) -> None:
+    """Stops the server, drops its files from the page cache, and starts it again."""
+    end(server.process)
+    for path in server.data.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    server.start()
