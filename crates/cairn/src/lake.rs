@@ -276,7 +276,11 @@ fn position(at: lake::sql::Position) -> Position {
 }
 
 fn statement_fault(error: QueryError) -> QueryFault {
-    QueryFault::Statement { message: error.to_string(), position: error.position().map(position) }
+    let (text, at) = (error.to_string(), error.position());
+    // The seam has the position beside the message.
+    let before = at.map_or_else(String::new, |at| format!("{at}: "));
+    let message = text.strip_prefix(&before).unwrap_or(&text).to_owned();
+    QueryFault::Statement { message, position: at.map(position) }
 }
 
 fn query_fault(failure: QueryFailure) -> QueryFault {

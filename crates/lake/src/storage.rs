@@ -41,11 +41,15 @@ impl Storage {
     /// durable when the write returns.
     pub fn folder(folder: &Path, disk: Arc<dyn Disk>) -> Result<Storage, StorageError> {
         let failed = |source| StorageError::Folder { folder: folder.display().to_string(), source };
-        let root = Folder::new(folder, disk).map_err(failed)?;
-        // Delta's kernel lists a `file:` store as one that does not sort. Paths in it begin at the
-        // store's own root, which is `folder`.
-        let url = Url::parse("file:///").map_err(|e| StorageError::Url(e.to_string()))?;
-        Ok(Storage { root: Arc::new(root), url, prefix: object_store::path::Path::default() })
+        let whole = folder.canonicalize().map_err(|error| {
+            failed(object_store::Error::Generic { store: "folder", source: error.into() })
+        })?;
+        let prefix = object_store::path::Path::from_absolute_path(&whole)
+            .map_err(|error| failed(error.into()))?;
+        // Delta's kernel looks for the place of a `file:` URL itself, so paths begin at the root.
+        let url = Url::from_directory_path(&whole)
+            .map_err(|()| StorageError::Url(whole.display().to_string()))?;
+        Ok(Storage { root: Arc::new(Folder::new(disk)), url, prefix })
     }
 
     /// Tables in a bucket: `url` such as `s3://bucket/prefix`, `root` begins at the bucket.

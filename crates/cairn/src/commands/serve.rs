@@ -66,6 +66,10 @@ enum LogFormat {
     Json,
 }
 
+/// What is logged unless `CAIRN_LOG` says otherwise: the libraries under the lake tell every step.
+const LOGGED: &str =
+    "info,buoyant_kernel=error,delta_kernel=error,deltalake_core=warn,datafusion=warn";
+
 pub fn run(arguments: Serve) -> Result<ExitCode> {
     start_logging(arguments.log_format)?;
     let mut config = Config::read(arguments.config.as_deref())?;
@@ -120,7 +124,7 @@ pub fn run(arguments: Serve) -> Result<ExitCode> {
 }
 
 fn start_logging(format: LogFormat) -> Result<()> {
-    let filter = EnvFilter::try_from_env("CAIRN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("CAIRN_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => builder.try_init(),

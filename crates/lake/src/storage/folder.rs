@@ -1,4 +1,4 @@
-//! A folder of this machine as an object store whose puts are durable.
+//! The files of this machine as an object store whose puts are durable.
 //!
 //! Reading, listing and removing are `object_store`'s own. Its puts do not sync, so a commit of a
 //! table could be torn by a power failure: here a file gets its name only after its bytes are on
@@ -31,8 +31,9 @@ pub struct Folder {
 }
 
 impl Folder {
-    pub fn new(folder: &FilePath, disk: Arc<dyn Disk>) -> Result<Folder> {
-        Ok(Folder { files: Arc::new(LocalFileSystem::new_with_prefix(folder)?), disk })
+    /// Paths in it begin at the root of the file system.
+    pub fn new(disk: Arc<dyn Disk>) -> Folder {
+        Folder { files: Arc::new(LocalFileSystem::new()), disk }
     }
 }
 
@@ -189,8 +190,8 @@ mod tests {
     #[tokio::test]
     async fn a_second_commit_of_one_version_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Folder::new(folder.path(), Arc::new(RealDisk)).unwrap();
-        let path = Path::from("t/_delta_log/0.json");
+        let store = Folder::new(Arc::new(RealDisk));
+        let path = Path::from_absolute_path(folder.path().join("t/_delta_log/0.json")).unwrap();
         let create = || PutOptions::from(PutMode::Create);
         store.put_opts(&path, "first".into(), create()).await.unwrap();
         let second = store.put_opts(&path, "second".into(), create()).await;
@@ -209,8 +210,9 @@ mod tests {
         let data = folder.path().join("data");
         std::fs::create_dir(&data).unwrap();
         let disk = FaultyDisk::new(&data).unwrap();
-        let store = Folder::new(&data, Arc::new(disk.clone())).unwrap();
-        store.put(&Path::from("a/b/c"), "kept".into()).await.unwrap();
+        let store = Folder::new(Arc::new(disk.clone()));
+        let path = Path::from_absolute_path(data.join("a/b/c")).unwrap();
+        store.put(&path, "kept".into()).await.unwrap();
         let left = folder.path().join("left");
         disk.power_loss(&left, 0).unwrap();
         assert_eq!(std::fs::read(left.join("a/b/c")).unwrap(), b"kept");
