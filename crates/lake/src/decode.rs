@@ -73,6 +73,7 @@ const ROW_BYTES: usize = 256;
 pub struct Decoder {
     rows: usize,
     bytes: usize,
+    bytes_max: usize,
     event: ObjectColumn,
     account: TextColumn,
     user_name: TextColumn,
@@ -98,6 +99,7 @@ impl Decoder {
         Self {
             rows: 0,
             bytes: 0,
+            bytes_max: BATCH_BYTES_MAX,
             event: ObjectColumn::new(&EVENT),
             account: TextColumn::default(),
             user_name: TextColumn::default(),
@@ -118,7 +120,7 @@ impl Decoder {
     /// very record.
     pub fn push_checked(&mut self, row: RowIn<'_>, header: &Header<'_>) -> Result<Pushed, Refused> {
         let RowIn { account, record } = row;
-        if self.bytes + record.len() > BATCH_BYTES_MAX {
+        if self.bytes + record.len() > self.bytes_max {
             return Err(Refused::Full);
         }
         // Nothing below can fail, so a row is pushed as a whole or not at all.

@@ -201,12 +201,13 @@ fn types_that_drift_are_read_and_kept() {
 fn unknown_members_are_kept() {
     check(r#""brandNew":{"a":[1, 2]}"#, "requestid", None, &[r#"{"a":[1, 2]}"#]);
     check(r#""brandNew":true,"other":null,"third":{}"#, "requestid", None, &[]);
-    check(
-        r#""tlsDetails":{"tlsVersion":"TLSv1.3","keyExchange":"x25519"}"#,
-        "tlsdetails.tlsversion",
-        Some("TLSv1.3"),
-        &[r#""x25519""#],
-    );
+    // Of these there are few, so they are part of the shape.
+    let tls = |exchange: &str| {
+        format!(r#""tlsDetails":{{"tlsVersion":"TLSv1.3","keyExchange":"{exchange}"}}"#)
+    };
+    check(&tls("X25519MLKEM768"), "tlsdetails.tlsversion", Some("TLSv1.3"), &[]);
+    let long = "x".repeat(40);
+    check(&tls(&long), "tlsdetails.tlsversion", Some("TLSv1.3"), &[&format!("\"{long}\"")]);
     // A known key, spelled with an escape.
     check(r#""request\u0049D":"r""#, "requestid", Some("r"), &[r#""r""#]);
     // Case counts.
@@ -360,6 +361,19 @@ fn a_refused_record_leaves_the_batch_as_it_was() {
     assert_eq!((decoder.rows(), decoder.bytes()), (0, 0));
     assert_eq!(decoder.finish().num_rows(), 0);
     assert_eq!(records(&decoder.finish()).unwrap().len(), 0);
+}
+
+#[test]
+fn a_batch_that_is_full_takes_more_once_it_is_finished() {
+    let mut decoder = Decoder::new();
+    decoder.bytes_max = 2_000;
+    let record = record(&format!(r#""annotation":"{}""#, "x".repeat(1_000)));
+    let row = RowIn { account: ACCOUNT, record: record.as_bytes() };
+    decoder.push(row).unwrap();
+    assert!(matches!(decoder.push(row), Err(Refused::Full)));
+    assert_eq!(records(&decoder.finish()).unwrap().len(), 1);
+    decoder.push(row).unwrap();
+    assert_eq!(records(&decoder.finish()).unwrap().value(0), record);
 }
 
 #[test]

@@ -221,17 +221,19 @@ impl<'a> Walk<'a> {
     fn other(&mut self, key_at: usize, key: &[u8], value: usize) -> usize {
         let end = self.value_end(value);
         let text = self.slice(value, end);
-        match text {
-            b"null" | b"true" | b"false" | b"{}" | b"[]" | b"\"\"" => {
-                let member = self.slice(key_at, end);
-                self.notes.shape.push(SAME);
-                push_text(&mut self.notes.shape, member);
-            }
-            _ => {
-                self.notes.shape.push(OTHER);
-                push_text(&mut self.notes.shape, key);
-                push_text(&mut self.notes.rest, text);
-            }
+        let is_common = match key {
+            // Members without columns that many records have, of which there are few values.
+            b"keyExchange" | b"assumedRoot" => text.len() <= COMMON_BYTES_MAX,
+            _ => matches!(text, b"null" | b"true" | b"false" | b"{}" | b"[]" | b"\"\""),
+        };
+        if is_common {
+            let member = self.slice(key_at, end);
+            self.notes.shape.push(SAME);
+            push_text(&mut self.notes.shape, member);
+        } else {
+            self.notes.shape.push(OTHER);
+            push_text(&mut self.notes.shape, key);
+            push_text(&mut self.notes.rest, text);
         }
         end
     }
@@ -478,6 +480,9 @@ impl<'a> Walk<'a> {
         (end, exact)
     }
 }
+
+/// What is longer is not taken for one of few values.
+const COMMON_BYTES_MAX: usize = 32;
 
 /// Where a value's code stands in the shape, and where its values begin in the rest.
 struct Place {

@@ -36,16 +36,16 @@ pub(crate) fn rebuild<C: Column, O: Out>(
     out: &mut O,
 ) -> Rebuilt {
     let mut shape = Cursor::new(shape);
-    let (comma, colon): (&[u8], &[u8]) = match shape.byte()? {
-        COMPACT => (b",", b"\":"),
-        SPACED => (b", ", b"\": "),
+    let spaced = match shape.byte()? {
+        COMPACT => false,
+        SPACED => true,
         WHOLE => {
             out.put(rest);
             return Ok(());
         }
         _ => return Err("the style of its shape is unknown"),
     };
-    let mut writer = Writer { shape, rest: Cursor::new(rest), comma, colon, out };
+    let mut writer = Writer { shape, rest: Cursor::new(rest), spaced, out };
     writer.object(&EVENT, event, row)?;
     match writer.shape.is_at_end() && writer.rest.is_at_end() {
         true => Ok(()),
@@ -56,15 +56,13 @@ pub(crate) fn rebuild<C: Column, O: Out>(
 struct Writer<'a, O> {
     shape: Cursor<'a>,
     rest: Cursor<'a>,
-    comma: &'static [u8],
-    /// With the quote that ends the key.
-    colon: &'static [u8],
+    spaced: bool,
     out: &'a mut O,
 }
 
 impl<O: Out> Writer<'_, O> {
     fn object<C: Column>(&mut self, object: &Object, columns: &[C], row: usize) -> Rebuilt {
-        self.out.put(b"{");
+        self.out.put_byte(b'{');
         let mut first = true;
         loop {
             let code = self.shape.byte()?;
@@ -72,7 +70,7 @@ impl<O: Out> Writer<'_, O> {
                 break;
             }
             if !std::mem::take(&mut first) {
-                self.out.put(self.comma);
+                self.comma();
             }
             match code {
                 SAME => self.out.put(self.shape.text()?),
@@ -94,20 +92,41 @@ impl<O: Out> Writer<'_, O> {
                 }
             }
         }
-        self.out.put(b"}");
+        self.out.put_byte(b'}');
         Ok(())
     }
 
-    fn key(&mut self, key: &[u8]) {
-        self.out.put(b"\"");
-        self.out.put(key);
-        self.out.put(self.colon);
+    #[inline]
+    fn comma(&mut self) {
+        self.out.put_byte(b',');
+        if self.spaced {
+            self.out.put_byte(b' ');
+        }
     }
 
+    /// `key` as it stands between its quotes.
+    #[inline]
+    fn key(&mut self, key: &[u8]) {
+        self.out.put_byte(b'"');
+        self.out.put(key);
+        self.colon();
+    }
+
+    /// The end of a key and the colon.
+    #[inline]
+    fn colon(&mut self) {
+        self.out.put_byte(b'"');
+        self.out.put_byte(b':');
+        if self.spaced {
+            self.out.put_byte(b' ');
+        }
+    }
+
+    #[inline]
     fn string(&mut self, text: &[u8]) {
-        self.out.put(b"\"");
+        self.out.put_byte(b'"');
         put_escaped(self.out, text);
-        self.out.put(b"\"");
+        self.out.put_byte(b'"');
     }
 
     fn value<C: Column>(&mut self, kind: Kind, how: u8, column: &C, row: usize) -> Rebuilt {
@@ -137,15 +156,15 @@ impl<O: Out> Writer<'_, O> {
     }
 
     fn map<C: Column>(&mut self, column: &C, span: Range<usize>, marks: u64) {
-        self.out.put(b"{");
+        self.out.put_byte(b'{');
         for (nth, place) in span.enumerate() {
             if nth > 0 {
-                self.out.put(self.comma);
+                self.comma();
             }
             let (key, value) = column.entry(place);
-            self.out.put(b"\"");
+            self.out.put_byte(b'"');
             put_escaped(self.out, key);
-            self.out.put(self.colon);
+            self.colon();
             let is_marked = nth < MARKS_MAX && marks >> nth & 1 == 1;
             match value {
                 None => self.out.put(b"null"),
@@ -153,7 +172,7 @@ impl<O: Out> Writer<'_, O> {
                 Some(text) => self.string(text),
             }
         }
-        self.out.put(b"}");
+        self.out.put_byte(b'}');
     }
 
     fn odd_map<C: Column>(&mut self, column: &C, span: Range<usize>) -> Rebuilt {
@@ -174,11 +193,11 @@ impl<O: Out> Writer<'_, O> {
     }
 
     fn list<C: Column>(&mut self, object: &Object, column: &C, span: Range<usize>) -> Rebuilt {
-        self.out.put(b"[");
+        self.out.put_byte(b'[');
         let mut last = None;
         for (nth, place) in span.enumerate() {
             if nth > 0 {
-                self.out.put(self.comma);
+                self.comma();
             }
             let next = self.shape.at;
             if self.shape.peek() != Some(LIST_END) {
@@ -190,7 +209,7 @@ impl<O: Out> Writer<'_, O> {
             self.object(object, column.children(), place)?;
             self.shape.at = next;
         }
-        self.out.put(b"]");
+        self.out.put_byte(b']');
         match self.shape.byte()? {
             LIST_END => Ok(()),
             _ => Err("a list has fewer elements than its shape"),

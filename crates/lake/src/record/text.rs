@@ -3,9 +3,15 @@
 /// Where a record is written to.
 pub(crate) trait Out {
     fn put(&mut self, bytes: &[u8]);
+    fn put_byte(&mut self, byte: u8);
 }
 
 impl Out for Vec<u8> {
+    #[inline]
+    fn put_byte(&mut self, byte: u8) {
+        self.push(byte);
+    }
+
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
@@ -30,6 +36,14 @@ impl<'a> Comparison<'a> {
 }
 
 impl Out for Comparison<'_> {
+    #[inline]
+    fn put_byte(&mut self, byte: u8) {
+        match self.left.split_first() {
+            Some((first, left)) if *first == byte => self.left = left,
+            _ => self.same = false,
+        }
+    }
+
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
         match self.left.split_at_checked(bytes.len()) {
