@@ -12,8 +12,8 @@ use event::{AccountId, Region};
 use serde::Deserialize;
 use server::access::Secret;
 use server::settings::{
-    Destination, ExternalStore, ImportSettings, IntakeAccounts, ModelSettings, QuerySettings,
-    Settings,
+    Destination, ExternalStore, ImportSettings, IntakeAccounts, LakeSettings, ModelSettings,
+    QuerySettings, Settings,
 };
 
 /// One TOML file. Every key may be left out; unknown keys are refused. Flags of `cairn serve` and
@@ -45,6 +45,18 @@ pub struct Config {
     pub trails_per_region_max: Option<usize>,
     /// Close a log file at this many uncompressed bytes. AWS: 50 MB at most. Default 8 MB.
     pub log_file_bytes_max: Option<usize>,
+    /// Event data stores per Region, in any state. AWS and default: 10.
+    pub event_data_stores_per_region_max: Option<usize>,
+    /// LookupEvents calls a second, for each account and Region. AWS: 2. 0, and default: no limit.
+    pub lookup_events_per_second: Option<u32>,
+    /// Rows of event history or an event data store go into files when they take this much memory.
+    /// Default 64 MB.
+    pub lake_commit_bytes: Option<u64>,
+    /// Or when the oldest has waited so long, such as "60s". They can be found all the same, and lie
+    /// in the journal until then. Default 60s.
+    pub lake_commit_interval: Option<String>,
+    /// All such rows together. When they take more, they go into files. Default 256 MB.
+    pub lake_hot_bytes_max: Option<u64>,
     /// Host names under which `bucket.name` means a bucket. Default: localhost.
     pub bucket_host_suffixes: Option<Vec<String>>,
     /// An S3 store to deliver to, instead of the embedded one.
@@ -154,6 +166,24 @@ impl Config {
                 delivery::log_file::PLAIN_BYTES_MAX
             );
         }
+        let usual = LakeSettings::default();
+        let lake = LakeSettings {
+            commit_bytes: self.lake_commit_bytes.unwrap_or(usual.commit_bytes),
+            commit_interval: match self.lake_commit_interval.as_deref() {
+                Some(text) => duration("lake_commit_interval", text)?,
+                None => usual.commit_interval,
+            },
+            hot_bytes_max: self.lake_hot_bytes_max.unwrap_or(usual.hot_bytes_max),
+            event_data_stores_per_region_max: self
+                .event_data_stores_per_region_max
+                .unwrap_or(usual.event_data_stores_per_region_max),
+            lookup_events_per_second: self.lookup_events_per_second.filter(|limit| *limit > 0),
+        };
+        if lake.commit_bytes < 1 << 20 || lake.hot_bytes_max < lake.commit_bytes {
+            bail!(
+                "lake_commit_bytes must be at least 1048576, and lake_hot_bytes_max at least as much"
+            );
+        }
         Ok(Settings {
             data: self.data.unwrap_or_else(|| PathBuf::from("./cairn-data")),
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 4580))),
@@ -177,6 +207,7 @@ impl Config {
                 .bucket_host_suffixes
                 .unwrap_or_else(|| vec!["localhost".to_owned()]),
             journal: journal::Options::default(),
+            lake,
             queries: self.queries.resolved()?,
             imports: self.imports.resolved()?,
             model: self.model.map(ModelConfig::resolved).transpose()?,
@@ -370,6 +401,9 @@ mod tests {
             ("[queries]\nthread = 1", "thread"),
             ("[imports]\nmemory_bytes_max = 1", "imports.memory_bytes_max"),
             ("[model]\nurl = \"x\"\nmodel = \"y\"", "model.url"),
+            ("lake_commit_interval = \"60\"", "lake_commit_interval"),
+            ("lake_commit_bytes = 1", "lake_commit_bytes"),
+            ("lake_hot_bytes_max = 2000000", "lake_hot_bytes_max"),
         ] {
             let error = check(text).unwrap_err();
             assert!(error.contains(name), "{text}: {error}");

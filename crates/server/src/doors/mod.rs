@@ -6,6 +6,7 @@ mod cloudtrail;
 mod events;
 mod health;
 mod imports;
+mod lookup;
 mod sts;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ pub enum Door {
     Sts,
     Events,
     Imports,
+    Lookup,
     Bucket,
     Health,
     Metrics,
@@ -46,6 +48,9 @@ pub fn door_of(
     let below = path.strip_prefix(imports::PATH);
     if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
         return Door::Imports;
+    }
+    if path == "/v1/lookup" {
+        return Door::Lookup;
     }
     // Signed for another service or not: the target says who is meant.
     let target = text(headers, "x-amz-target").unwrap_or_default();
@@ -100,6 +105,7 @@ pub async fn route(
         Door::Sts => sts::call(&node, peer, request).await,
         Door::Events => events::post(&node, request).await,
         Door::Imports => imports::call(&node, peer, request).await,
+        Door::Lookup => lookup::post(&node, peer, request).await,
         Door::Bucket => bucket_call(&node, peer, request).await,
         Door::Health => health::health(&node),
         Door::Metrics => health::metrics(&node),

@@ -7,6 +7,7 @@ use super::*;
 use crate::entry::Origin;
 
 const OWN: &str = "111122223333";
+const NONE: [u64; 0] = [];
 
 fn state() -> EventDataStoreState {
     EventDataStoreState {
@@ -65,8 +66,8 @@ fn a_store_wants_what_its_state_at_the_entry_selects() {
     let versions =
         [version(2, state()), version(3, stopped), version(4, state()), version(5, pending)];
     assert_eq!(wanted(&versions, OWN, "us-east-1", "Management"), [2, 4]);
-    assert_eq!(wanted(&versions, OWN, "us-east-1", "Data"), Vec::<u64>::new());
-    assert_eq!(wanted(&versions, "444455556666", "us-east-1", "Management"), Vec::<u64>::new());
+    assert_eq!(wanted(&versions, OWN, "us-east-1", "Data"), NONE);
+    assert_eq!(wanted(&versions, "444455556666", "us-east-1", "Management"), NONE);
 }
 
 #[test]
@@ -82,6 +83,6 @@ fn nothing_goes_into_a_store_that_is_being_removed_also_not_what_it_wanted_once(
     let removing = EventDataStoreState { deletion: Deletion::Removing, ..state() };
     assert_eq!(
         wanted(&[version(1, state()), version(5, removing)], OWN, "us-east-1", "Management"),
-        Vec::<u64>::new()
+        NONE
     );
 }

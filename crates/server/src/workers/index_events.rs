@@ -258,7 +258,7 @@ impl IndexEvents {
             // What was in its memory is gone with it.
             LakeFault::NoSuchTable(_) => {
                 let from = table.needs(from).min(from);
-                (table.hot, table.committing) = (None, None);
+                (table.hot, table.committing, table.commit_failure) = (None, None, None);
                 Stand::Closed { from }
             }
             _ => Stand::Behind { from, reader: None },

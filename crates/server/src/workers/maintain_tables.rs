@@ -117,10 +117,13 @@ impl Worker for MaintainTables {
     async fn tick(&mut self) -> Turn {
         let versions = self.node.catalog.event_data_store_versions().await?;
         let stores = newest(versions);
-        if self.remove_stores(&stores).await? == More::Yes {
+        // A table that cannot be removed must not keep the others from their upkeep.
+        let removed = self.remove_stores(&stores).await;
+        if matches!(removed, Ok(More::Yes)) {
             return Ok(More::No);
         }
-        self.maintain(&stores).await
+        self.maintain(&stores).await?;
+        removed
     }
 }
 

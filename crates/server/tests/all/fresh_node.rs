@@ -26,10 +26,15 @@ pub struct FreshNode {
 impl FreshNode {
     /// Open and serving. Log files close after 100 ms, so that nobody waits for them.
     pub async fn start() -> FreshNode {
+        FreshNode::start_with(|_| {}).await
+    }
+
+    /// The same, with other settings.
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> FreshNode {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = "127.0.0.1:0".parse().expect("an address");
         let listener = listen(address).await.expect("a free port");
-        let settings = Settings {
+        let mut settings = Settings {
             data: folder.path().join("data"),
             listen: listener.local_addr().expect("the port just taken"),
             account: AccountId::parse(ACCOUNT).expect("twelve digits"),
@@ -56,6 +61,7 @@ impl FreshNode {
             },
             lake: LakeSettings::default(),
         };
+        change(&mut settings);
         let seams = Seams {
             store: None,
             lake: Arc::new(server::lake::fake::FakeLake::default()),

@@ -53,14 +53,15 @@ pub async fn make_store(world: &World) {
     };
     let seq = world.node().journal.next_seq();
     let catalog = &world.node().catalog;
-    let made =
-        catalog.create_event_data_store(&store, &[], seq, |_| Ok::<_, Infallible>(())).await;
+    let made = catalog.create_event_data_store(&store, &[], seq, |_| Ok::<_, Infallible>(())).await;
     let Ok(()) = made.unwrap();
     world.lake.open_table(&table(), Columns::Events).await.unwrap();
 }
 
 fn key(number: usize) -> String {
-    format!("AWSLogs/{TENANT}/CloudTrail/{HOME}/2026/02/01/{TENANT}_CloudTrail_{HOME}_20260201T1205Z_{number:04}.json.gz")
+    format!(
+        "AWSLogs/{TENANT}/CloudTrail/{HOME}/2026/02/01/{TENANT}_CloudTrail_{HOME}_20260201T1205Z_{number:04}.json.gz"
+    )
 }
 
 /// Two events of its own, and one that every file has.
@@ -285,10 +286,9 @@ async fn events_past_the_retention_stay_out() {
 pub async fn delete_store(world: &World) {
     let (arn, now_ms) = (store_arn(), world.now().as_millisecond());
     let seq = world.node().journal.next_seq();
-    let changed =
-        world.node().catalog.change_event_data_store(&arn, seq, now_ms, |store, _| {
-            store.state.deletion = Deletion::Pending { since_ms: now_ms };
-            Ok::<_, Infallible>(())
-        });
+    let changed = world.node().catalog.change_event_data_store(&arn, seq, now_ms, |store, _| {
+        store.state.deletion = Deletion::Pending { since_ms: now_ms };
+        Ok::<_, Infallible>(())
+    });
     let Ok(_) = changed.await.unwrap();
 }

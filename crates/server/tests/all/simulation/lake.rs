@@ -76,11 +76,10 @@ impl Lakeside {
         let node = self.world.node();
         let (from_seq, now_ms) = (node.journal.next_seq(), self.world.now().as_millisecond());
         let arn = arn(id);
-        let changed =
-            node.catalog.change_event_data_store(&arn, from_seq, now_ms, |store, _| {
-                change(&mut store.state);
-                Ok::<_, Infallible>(())
-            });
+        let changed = node.catalog.change_event_data_store(&arn, from_seq, now_ms, |store, _| {
+            change(&mut store.state);
+            Ok::<_, Infallible>(())
+        });
         let Ok(_) = changed.await.unwrap();
         node.stores_changed();
     }
