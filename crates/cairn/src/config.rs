@@ -174,6 +174,7 @@ impl Config {
                 None => usual.commit_interval,
             },
             hot_bytes_max: self.lake_hot_bytes_max.unwrap_or(usual.hot_bytes_max),
+            read_bytes_max: usual.read_bytes_max,
             event_data_stores_per_region_max: self
                 .event_data_stores_per_region_max
                 .unwrap_or(usual.event_data_stores_per_region_max),

@@ -131,6 +131,8 @@ pub struct LakeSettings {
     /// Rows of all tables that are only in memory; the largest table is committed when they would
     /// exceed it.
     pub hot_bytes_max: u64,
+    /// The journal is read for the lake in batches of about this size.
+    pub read_bytes_max: usize,
     /// Quotas of CloudTrail (spec o), adjustable here.
     pub event_data_stores_per_region_max: usize,
     /// LookupEvents of one account in one Region. AWS: 2. None: as many as can be answered.
@@ -143,6 +145,7 @@ impl Default for LakeSettings {
             commit_bytes: 64 << 20,
             commit_interval: Duration::from_secs(60),
             hot_bytes_max: 256 << 20,
+            read_bytes_max: 4 << 20,
             event_data_stores_per_region_max: 10,
             lookup_events_per_second: None,
         }

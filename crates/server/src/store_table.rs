@@ -58,7 +58,7 @@ impl StoreTable {
 
 impl Store {
     /// The first entry that any known state is about.
-    pub fn from_seq(&self) -> u64 {
+    pub fn oldest_seq(&self) -> u64 {
         self.states.first().map_or(0, |(from_seq, ..)| *from_seq)
     }
 

@@ -122,7 +122,7 @@ async fn record(
         request_parameters: outcome.request.clone().map(audit::lower_camel),
         response_elements,
         additional: None,
-        resources: trail_resource(outcome, caller).into_iter().collect(),
+        resources: named_resource(outcome, caller).into_iter().collect(),
     };
     audit::record(node, call, node.clock.now()).await.map_err(|e| {
         refused(ApiError::new(
@@ -132,18 +132,22 @@ async fn record(
     })
 }
 
-/// The trail that the call was about, where its ARN is in the answer or the request.
-fn trail_resource(outcome: &Outcome, caller: &Caller) -> Option<NewResource> {
-    let arn_in = |value: &Option<Value>| {
-        let members = value.as_ref()?.as_object()?;
-        members
-            .values()
-            .filter_map(Value::as_str)
-            .find(|t| t.starts_with("arn:") && t.contains(":trail/"))
-            .map(str::to_owned)
+/// The trail or event data store that the call was about, where its ARN is in the answer or the
+/// request.
+fn named_resource(outcome: &Outcome, caller: &Caller) -> Option<NewResource> {
+    let kind_of = |text: &str| match text {
+        _ if !text.starts_with("arn:") => None,
+        _ if text.contains(":trail/") => Some("AWS::CloudTrail::Trail"),
+        _ if text.contains(":eventdatastore/") => Some("AWS::CloudTrail::EventDataStore"),
+        _ => None,
     };
-    let arn = arn_in(&outcome.response).or_else(|| arn_in(&outcome.request))?;
-    Some(audit::resource(&arn, caller.account(), "AWS::CloudTrail::Trail"))
+    let named_in = |value: &Option<Value>| {
+        let members = value.as_ref()?.as_object()?;
+        let mut texts = members.values().filter_map(Value::as_str);
+        texts.find_map(|text| Some((text.to_owned(), kind_of(text)?)))
+    };
+    let (arn, kind) = named_in(&outcome.response).or_else(|| named_in(&outcome.request))?;
+    Some(audit::resource(&arn, caller.account(), kind))
 }
 
 /// CloudTrail's own calls by name: what only reads is Describe, Get, List, Lookup and Search. The

@@ -36,7 +36,6 @@ use crate::workers::{More, Turn, Worker};
 use judge::{Judged, Lane, judge};
 
 const CURSOR: &str = "lake";
-const READ_BYTES_MAX: usize = 4 << 20;
 /// A table that failed rests for the first of these, then twice as long each time up to the second.
 const REST_MIN: Duration = Duration::from_millis(100);
 const REST_MAX: Duration = Duration::from_secs(30);
@@ -209,7 +208,7 @@ impl IndexEvents {
         let position = self.scout.as_ref().map_or(self.next_seq, |scout| scout.position);
         for (name, store) in stores.iter() {
             // What was appended before this store was known is read again for it.
-            let from = store.from_seq().clamp(position, self.next_seq);
+            let from = store.oldest_seq().clamp(position, self.next_seq);
             let new = || Table::closed(store.columns, from);
             self.tables.entry(name.clone()).or_insert_with(new);
         }
@@ -379,12 +378,13 @@ impl IndexEvents {
         let lanes = [Lane::new(name, table.committed)];
         let (stores, own) = (self.stores.clone(), self.node.settings.region.clone());
         let (journal, to) = (self.node.journal.clone(), self.next_seq);
+        let bytes_max = self.node.settings.lake.read_bytes_max;
         let (reader, judged) = blocking(move || {
             let mut reader = match reader {
                 Some(reader) => reader,
                 None => journal.reader(from)?,
             };
-            let mut entries = reader.next_batch(READ_BYTES_MAX)?;
+            let mut entries = reader.next_batch(bytes_max)?;
             // From there on the table follows the others.
             entries.retain(|entry| entry.seq < to);
             Ok::<_, journal::ReadError>((reader, judge(&entries, &lanes, &stores, &own)))
@@ -584,7 +584,8 @@ impl Worker for IndexEvents {
     async fn tick(&mut self) -> Turn {
         self.take_ended_commits();
         if !self.is_full() {
-            self.on_thread(Scout::read).await??;
+            let bytes_max = self.node.settings.lake.read_bytes_max;
+            self.on_thread(move |scout| scout.read(bytes_max)).await??;
         }
         // Looked at after reading: a store's state is stored before an entry that it is the first
         // to want is acknowledged, so the states of all that was read are there now.
@@ -614,10 +615,10 @@ impl Worker for IndexEvents {
 }
 
 impl Scout {
-    fn read(&mut self) -> Result<(), journal::ReadError> {
+    fn read(&mut self, bytes_max: usize) -> Result<(), journal::ReadError> {
         // What an earlier turn could not append comes first.
         if self.entries.is_empty() {
-            self.entries = self.reader.next_batch(READ_BYTES_MAX)?;
+            self.entries = self.reader.next_batch(bytes_max)?;
         }
         Ok(())
     }

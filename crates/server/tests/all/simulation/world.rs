@@ -375,11 +375,12 @@ impl World {
                 write_bytes_max: 64 << 10,
                 free_bytes_min: 0,
             },
-            // Small enough that a world sees many commits.
+            // Small enough that a world sees many commits and batches.
             lake: LakeSettings {
                 commit_bytes: 4_000,
                 commit_interval: Duration::from_secs(20),
                 hot_bytes_max: 12_000,
+                read_bytes_max: 1_500,
                 ..LakeSettings::default()
             },
         }
