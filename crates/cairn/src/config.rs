@@ -397,14 +397,14 @@ mod tests {
             ("digest_interval = \"1ms\"", "digest_interval"),
             ("intake_accounts = [\"x\"]", "intake_accounts"),
             ("log_file_bytes_max = 1", "log_file_bytes_max"),
-            ("lake_commit_interval = \"60\"", "lake_commit_interval"),
-            ("lake_commit_bytes = 1", "lake_commit_bytes"),
-            ("lake_hot_bytes_max = 2000000", "lake_hot_bytes_max"),
             ("[queries]\ntime_max = \"1\"", "queries.time_max"),
             ("[queries]\nthreads = 0", "queries.threads"),
             ("[queries]\nthread = 1", "thread"),
             ("[imports]\nmemory_bytes_max = 1", "imports.memory_bytes_max"),
             ("[model]\nurl = \"x\"\nmodel = \"y\"", "model.url"),
+            ("lake_commit_interval = \"60\"", "lake_commit_interval"),
+            ("lake_commit_bytes = 1", "lake_commit_bytes"),
+            ("lake_hot_bytes_max = 2000000", "lake_hot_bytes_max"),
         ] {
             let error = check(text).unwrap_err();
             assert!(error.contains(name), "{text}: {error}");

@@ -233,8 +233,8 @@ impl Catalog {
     ) -> Result<ImportStatistics, CatalogError> {
         let row = sqlx::query(
             "SELECT files_done, events_done,
-                 (SELECT count(DISTINCT prefix) FROM import_files WHERE import = ?1) AS found,
-                 (SELECT count(DISTINCT prefix) FROM import_files WHERE import = ?1 AND status <> 'DONE') AS open,
+                 (SELECT count(DISTINCT prefix) FROM import_files WHERE import = ?1 AND key NOT LIKE 's3://%') AS found,
+                 (SELECT count(DISTINCT prefix) FROM import_files WHERE import = ?1 AND status <> 'DONE' AND key NOT LIKE 's3://%') AS open,
                  (SELECT count(*) FROM import_files WHERE import = ?1 AND status = 'FAILED') AS failed
              FROM imports WHERE number = ?1",
         )

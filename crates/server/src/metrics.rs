@@ -35,6 +35,8 @@ pub struct Metrics {
     indexing_seconds: Histogram,
     table_commits: Counter,
     lake_failures: Family<TableLabels, Counter>,
+    queries: Family<StatusLabel, Counter>,
+    events_imported: Counter,
     indexing_next_seq: Gauge<i64, AtomicI64>,
     indexing_position: Gauge<i64, AtomicI64>,
     hot_rows: Gauge<i64, AtomicI64>,
@@ -60,6 +62,11 @@ struct DoorLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabel {
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabel {
     code: String,
 }
@@ -76,8 +83,8 @@ enum DoorName {
     cloudtrail,
     sts,
     events,
-    lookup,
     imports,
+    lookup,
     bucket,
     health,
     metrics,
@@ -139,6 +146,8 @@ impl Metrics {
             Unit::Seconds,
             indexing_seconds.clone(),
         );
+        let queries = Family::<StatusLabel, Counter>::default();
+        registry.register("queries", "Queries that ended, by status", queries.clone());
         let lake_failures = Family::<TableLabels, Counter>::default();
         registry.register(
             "lake_failures",
@@ -152,6 +161,12 @@ impl Metrics {
             delivery_failures,
             indexing_seconds,
             lake_failures,
+            queries,
+            events_imported: counter(
+                &mut registry,
+                "events_imported",
+                "Events that imports brought into event data stores",
+            ),
             events_indexed: counter(
                 &mut registry,
                 "events_indexed",
@@ -250,8 +265,8 @@ impl Metrics {
             Door::CloudTrail => DoorName::cloudtrail,
             Door::Sts => DoorName::sts,
             Door::Events => DoorName::events,
-            Door::Lookup => DoorName::lookup,
             Door::Imports => DoorName::imports,
+            Door::Lookup => DoorName::lookup,
             Door::Bucket => DoorName::bucket,
             Door::Health => DoorName::health,
             Door::Metrics => DoorName::metrics,
@@ -302,6 +317,14 @@ impl Metrics {
     pub fn lake_failed(&self, step: &'static str, table: &TableName) {
         let table = table.as_str().to_owned();
         self.lake_failures.get_or_create(&TableLabels { step, table }).inc();
+    }
+
+    pub fn query_ended(&self, status: &'static str) {
+        self.queries.get_or_create(&StatusLabel { status }).inc();
+    }
+
+    pub fn imported(&self, events: u64) {
+        self.events_imported.inc_by(events);
     }
 
     pub fn digests_ahead(&self, seconds: i64) {

@@ -127,6 +127,13 @@ impl Node {
         let folder = data.clone();
         let (journal, spool, store) = tokio::task::spawn_blocking(move || {
             make_private(&folder, disk.as_ref())?;
+            // What queries had put aside when the last run was cut off. Nobody needs it.
+            match fs::remove_dir_all(folder.join("spill")) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(error = %e, "the spill folder cannot be emptied");
+                }
+                _ => {}
+            }
             let (journal, recovered) =
                 Journal::open(&folder.join("journal"), options, disk.clone())?;
             tracing::info!(?recovered, "journal open");

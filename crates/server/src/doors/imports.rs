@@ -324,6 +324,7 @@ async fn commit(node: &Node, open: &InUse) -> Result<Value, Refused> {
             return Err(of_lake(fault));
         }
     };
+    node.metrics.imported(imported.rows);
     // Stopped here, the files are handed in again, and every event of theirs is known.
     let now_ms = node.clock.now().as_millisecond();
     let entered = node.catalog.add_imported_files(open.table.as_str(), &added, now_ms).await;

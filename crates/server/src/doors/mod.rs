@@ -25,8 +25,8 @@ pub enum Door {
     CloudTrail,
     Sts,
     Events,
-    Lookup,
     Imports,
+    Lookup,
     Bucket,
     Health,
     Metrics,
@@ -45,12 +45,12 @@ pub fn door_of(
     if path == "/v1/events" {
         return Door::Events;
     }
-    if path == "/v1/lookup" {
-        return Door::Lookup;
-    }
     let below = path.strip_prefix(imports::PATH);
     if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
         return Door::Imports;
+    }
+    if path == "/v1/lookup" {
+        return Door::Lookup;
     }
     // Signed for another service or not: the target says who is meant.
     let target = text(headers, "x-amz-target").unwrap_or_default();
@@ -104,8 +104,8 @@ pub async fn route(
         Door::CloudTrail => cloudtrail::call(&node, peer, request).await,
         Door::Sts => sts::call(&node, peer, request).await,
         Door::Events => events::post(&node, request).await,
-        Door::Lookup => lookup::post(&node, peer, request).await,
         Door::Imports => imports::call(&node, peer, request).await,
+        Door::Lookup => lookup::post(&node, peer, request).await,
         Door::Bucket => bucket_call(&node, peer, request).await,
         Door::Health => health::health(&node),
         Door::Metrics => health::metrics(&node),

@@ -138,3 +138,93 @@ impl Drop for InUse {
         self.0.lock().users -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::lake::{FileFault, Imported, LakeFault, ReadFile};
+
+    struct Nothing;
+
+    #[async_trait]
+    impl Import for Nothing {
+        async fn add(&self, _: &str, _: Bytes) -> Result<ReadFile, FileFault> {
+            Ok(ReadFile::default())
+        }
+
+        async fn commit(&self) -> Result<Imported, LakeFault> {
+            Ok(Imported::default())
+        }
+    }
+
+    const IDLE_MAX: Duration = Duration::from_secs(600);
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn account(text: &str) -> AccountId {
+        AccountId::parse(text).unwrap()
+    }
+
+    fn add(open: &OpenImports, id: &str, of: &str, now: Duration) {
+        open.add(id, account(of), TableName::history(), "arn".to_owned(), Box::new(Nothing), now);
+    }
+
+    #[test]
+    fn an_import_is_its_account_s_only() {
+        let open = OpenImports::default();
+        add(&open, "i", "111111111111", seconds(0));
+        assert!(open.find("i", &account("111111111111"), seconds(1)).is_some());
+        assert!(open.find("i", &account("222222222222"), seconds(1)).is_none());
+        assert!(open.is_into("arn") && !open.is_into("other"));
+    }
+
+    #[test]
+    fn what_nobody_uses_is_dropped_and_what_is_busy_is_not() {
+        let open = OpenImports::default();
+        add(&open, "left", "111111111111", seconds(0));
+        add(&open, "busy", "111111111111", seconds(0));
+        add(&open, "used", "111111111111", seconds(0));
+        let busy = open.find("busy", &account("111111111111"), seconds(0)).unwrap();
+        drop(open.find("used", &account("111111111111"), seconds(500)));
+        assert_eq!(open.drop_idle(seconds(599), IDLE_MAX), 0);
+        assert_eq!(open.drop_idle(seconds(600), IDLE_MAX), 1);
+        assert_eq!(open.drop_idle(seconds(1099), IDLE_MAX), 0);
+        assert_eq!(open.drop_idle(seconds(1100), IDLE_MAX), 1);
+        drop(busy);
+        assert_eq!(open.drop_idle(seconds(1100), IDLE_MAX), 1);
+    }
+
+    #[test]
+    fn one_account_cannot_take_all_places() {
+        let open = OpenImports::default();
+        for number in 0..PER_ACCOUNT_MAX {
+            assert!(open.has_room(&account("111111111111")));
+            add(&open, &number.to_string(), "111111111111", seconds(0));
+        }
+        assert!(!open.has_room(&account("111111111111")));
+        assert!(open.has_room(&account("222222222222")));
+        open.remove("0");
+        assert!(open.has_room(&account("111111111111")));
+    }
+
+    #[test]
+    fn a_commit_is_for_what_was_added_before_it() {
+        let open = OpenImports::default();
+        add(&open, "i", "111111111111", seconds(0));
+        let import = open.find("i", &account("111111111111"), seconds(0)).unwrap();
+        import.added([1; 32]);
+        let taken = import.take_added();
+        import.added([2; 32]);
+        assert_eq!(taken, [[1; 32]]);
+        import.put_back(taken);
+        assert_eq!(import.take_added(), [[2; 32], [1; 32]]);
+        assert_eq!(import.take_added(), Vec::<[u8; 32]>::new());
+    }
+}

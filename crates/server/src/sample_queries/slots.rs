@@ -84,7 +84,7 @@ impl Slots {
             self.conditions().into_iter().filter(|condition| !sql.contains(condition)).collect();
         let lines: Vec<&str> = sql.lines().collect();
         let is_clause = |line: &&str| CLAUSES.iter().any(|clause| line.starts_with(clause));
-        let end = lines.iter().position(|line| is_clause(line)).unwrap_or(lines.len());
+        let end = lines.iter().position(is_clause).unwrap_or(lines.len());
         let has_where = lines[..end].iter().any(|line| line.starts_with("WHERE "));
         let mut out: Vec<String> = lines[..end].iter().map(|line| (*line).to_owned()).collect();
         for (place, condition) in conditions.into_iter().enumerate() {

@@ -195,7 +195,8 @@ async fn add_files(
     if let Some(halt @ (Halt::Fail { .. } | Halt::Fault(_))) = halt {
         return Err(halt);
     }
-    lake.commit().await.map_err(of_lake)?;
+    let imported = lake.commit().await.map_err(of_lake)?;
+    node.metrics.imported(imported.rows);
     // Stopped here, these files are added again, and every event of theirs is known.
     let now_ms = node.clock.now().as_millisecond();
     node.catalog.import_files_ended(import.number, &ended, now_ms).await?;

@@ -68,8 +68,10 @@ impl RunQueries {
     async fn enter(&mut self) -> Result<bool, catalog::CatalogError> {
         let any = !self.ended.is_empty();
         while let Some((id, end)) = self.ended.last() {
-            if let Some(end) = end {
-                self.node.catalog.end_query(id, end).await?;
+            if let Some(end) = end
+                && self.node.catalog.end_query(id, end).await?
+            {
+                self.node.metrics.query_ended(end.status.name());
             }
             self.node.queries.end(id);
             self.ended.pop();

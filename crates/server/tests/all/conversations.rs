@@ -11,9 +11,10 @@
 //!   < 400 TrailNotFoundException "Unknown trail: nonesuch for the user: 111111111111"
 //! ```
 //! Other calls: `> target VALUE BODY` sends that X-Amz-Target, `> sts Action=…&Version=…` a form,
-//! `> http METHOD PATH BODY` goes to one of our own doors, `> eventually CALL` asks again until the
-//! answer fits. In a call, `<=store>` is what an answer called `<any=store>`, and `<=store.id>` what
-//! follows its last slash. `<x*129>` stands for 129 times x, and
+//! `> post RECORDS` and `> lookup BODY` go to `/v1/events` and `/v1/lookup`,
+//! `> eventually CALL` asks again until the answer fits. `<=arn>` in a call is the value that an
+//! answer before named so, as `<any=arn>`, and `<=arn.id>` what follows its last slash. `> http METHOD
+//! PATH BODY` goes to any of our own doors. `<x*129>` stands for 129 times x, and
 //! `<1..51: "k#">` for "k1", … "k51". What an answer may leave open: see `expected`.
 //!
 //! `CONVERSATION=tags cargo test -p server --test all` speaks only those whose name has `tags`.
@@ -88,6 +89,30 @@ async fn what_is_not_implemented_says_so_and_stands_in_the_list() {
     assert!(implemented.is_empty(), "take these out of the list, they work: {implemented:?}");
     let lost: Vec<_> = missing.difference(&listed).collect();
     assert!(lost.is_empty(), "these worked before, the list may only shrink: {lost:?}");
+}
+
+/// AWS's limit is a setting here.
+#[tokio::test(flavor = "multi_thread")]
+async fn lookups_are_held_to_the_configured_rate() {
+    let fresh = FreshNode::start_with(|settings| {
+        settings.lake.lookup_events_per_second = Some(1);
+    })
+    .await;
+    let mut client = Client::new(&fresh.node);
+    // The second within a second is refused, unless the machine is that slow; then a later one is.
+    let mut throttled = false;
+    for _ in 0..ATTEMPTS_MAX {
+        let answer = client.cloudtrail("LookupEvents", "{}").await;
+        throttled = answer.code() == Some("ThrottlingException");
+        if throttled {
+            assert_eq!(answer.status, 400, "{}", answer.text);
+            break;
+        }
+    }
+    // Not counted against LookupEvents.
+    assert_eq!(client.cloudtrail("ListTrails", "{}").await.status, 200);
+    fresh.stop().await;
+    assert!(throttled);
 }
 
 /// A page has 100 trails; 21 Regions with five each need two. Too many calls for a text.
@@ -169,14 +194,36 @@ async fn hold(client: &mut Client, exchange: &Exchange, known: &mut Known) -> Re
         if attempt > 0 {
             tokio::time::sleep(REST).await;
         }
-        let call = exchange.call.with(known);
-        let answer = client.call(&exchange.region, &call).await;
+        let answer = client.call(&exchange.region, &filled(&exchange.call, known)).await;
         outcome = compare(exchange, &answer, known);
         if outcome.is_ok() {
             break;
         }
     }
     outcome
+}
+
+/// The call with the values that it takes from earlier answers.
+fn filled(call: &Call, known: &Known) -> Call {
+    let mut call = call.clone();
+    let texts: Vec<&mut String> = match &mut call {
+        Call::Operation { body, .. }
+        | Call::Target { body, .. }
+        | Call::Post { body }
+        | Call::Lookup { body } => vec![body],
+        Call::Sts { form } => vec![form],
+        Call::S3 { rest, .. } => vec![rest],
+        Call::Http { path, body, .. } => vec![path, body],
+    };
+    for text in texts {
+        for (name, value) in known {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let id = value.rsplit('/').next().unwrap_or(&value);
+            *text = text.replace(&format!("<={name}>"), &value);
+            *text = text.replace(&format!("<={name}.id>"), id);
+        }
+    }
+    call
 }
 
 fn compare(exchange: &Exchange, answer: &Answer, known: &mut Known) -> Result<(), String> {

@@ -32,6 +32,8 @@ async fn retried(cx: Cx<'_>, id: Option<String>) -> Result<String, ApiError> {
         return Err(ongoing());
     }
     importable(cx, &import.asked.store_arn).await?;
+    // Whoever stopped it before stopped it then.
+    cx.node.imports.unwatch(import.number);
     let retried = cx.node.catalog.retry_import(import.number, cx.now.as_millisecond()).await;
     if retried.map_err(internal)? {
         return Ok(import.asked.id);

@@ -20,6 +20,7 @@ pub async fn cancel_query(
             format!("Query {id} has ended and cannot be cancelled."),
         ));
     }
+    cx.node.metrics.query_ended(QueryStatus::Cancelled.name());
     cx.node.queries.cancel(&id);
     cx.node.queries.wake();
     Ok(CancelQueryResponse {

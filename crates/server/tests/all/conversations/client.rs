@@ -9,52 +9,37 @@ use server::node::Node;
 
 use crate::fresh_node::REGION;
 
-use super::expected::Known;
-
 /// What can be said.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Call {
-    Operation { name: String, body: String },
-    Target { target: String, body: String },
-    Sts { form: String },
-    S3 { operation: String, bucket: String, rest: String },
-    Http { method: String, path: String, body: String },
-}
-
-impl Call {
-    /// With what earlier answers have named.
-    pub fn with(&self, known: &Known) -> Call {
-        let filled = |text: &String| filled(text, known);
-        match self {
-            Call::Operation { name, body } => {
-                Call::Operation { name: name.clone(), body: filled(body) }
-            }
-            Call::Target { target, body } => {
-                Call::Target { target: target.clone(), body: filled(body) }
-            }
-            Call::Sts { form } => Call::Sts { form: filled(form) },
-            Call::S3 { operation, bucket, rest } => Call::S3 {
-                operation: operation.clone(),
-                bucket: bucket.clone(),
-                rest: filled(rest),
-            },
-            Call::Http { method, path, body } => {
-                Call::Http { method: method.clone(), path: filled(path), body: filled(body) }
-            }
-        }
-    }
-}
-
-/// `<=name>` and `<=name.id>` replaced.
-fn filled(text: &str, known: &Known) -> String {
-    let mut text = text.to_owned();
-    for (name, value) in known {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let id = value.rsplit('/').next().unwrap_or(&value);
-        text = text.replace(&format!("<={name}>"), &value);
-        text = text.replace(&format!("<={name}.id>"), id);
-    }
-    text
+    Operation {
+        name: String,
+        body: String,
+    },
+    Target {
+        target: String,
+        body: String,
+    },
+    Sts {
+        form: String,
+    },
+    S3 {
+        operation: String,
+        bucket: String,
+        rest: String,
+    },
+    /// To `/v1/events`, and to `/v1/lookup`.
+    Post {
+        body: String,
+    },
+    Lookup {
+        body: String,
+    },
+    Http {
+        method: String,
+        path: String,
+        body: String,
+    },
 }
 
 /// What was heard. Its body as JSON: XML becomes nested objects, a listing its keys.
@@ -72,16 +57,19 @@ impl Answer {
     pub fn code(&self) -> Option<&str> {
         let in_json = &self.body["__type"];
         let in_xml = &self.body["ErrorResponse"]["Error"]["Code"];
-        let ours = &self.body["error"]["code"];
-        let aws = in_json.as_str().or(in_xml.as_str());
-        aws.or(self.body["Error"]["Code"].as_str()).or(ours.as_str())
+        let in_ours = &self.body["error"]["code"];
+        in_json
+            .as_str()
+            .or(in_ours.as_str())
+            .or(in_xml.as_str())
+            .or(self.body["Error"]["Code"].as_str())
     }
 
     pub fn message(&self) -> &Value {
         match &self.body {
             body if body["__type"].is_string() => &body["message"],
-            body if body["Error"].is_object() => &body["Error"]["Message"],
             body if body["error"].is_object() => &body["error"]["message"],
+            body if body["Error"].is_object() => &body["Error"]["Message"],
             body => &body["ErrorResponse"]["Error"]["Message"],
         }
     }
@@ -124,9 +112,11 @@ impl Client {
                 self.json(region, &format!("{JSON_PREFIX}{name}"), body).await
             }
             Call::Target { target, body } => self.json(region, target, body).await,
+            Call::Post { body } => self.own(region, "/v1/events", body).await,
+            Call::Lookup { body } => self.own(region, "/v1/lookup", body).await,
+            Call::Http { method, path, body } => self.http(region, method, path, body).await,
             Call::Sts { form } => self.sts(region, form).await,
             Call::S3 { operation, bucket, rest } => self.s3(region, operation, bucket, rest).await,
-            Call::Http { method, path, body } => self.http(region, method, path, body).await,
         }
     }
 
@@ -153,12 +143,17 @@ impl Client {
     }
 
     async fn http(&mut self, region: &str, method: &str, path: &str, body: &str) -> Answer {
-        let service = match path.starts_with("/v1/events") {
-            true => "cloudtrail-data",
-            false => "cloudtrail",
-        };
         let method = method.parse().expect("a method");
-        let heard = self.send(method, path, &[], body, region, service).await;
+        let heard = self.send(method, path, &[], body, region, "cloudtrail").await;
+        let mut faults = Vec::new();
+        heard.expect_header("content-type", Some("application/json"), &mut faults);
+        let body = serde_json::from_str(&heard.text).unwrap_or(Value::Null);
+        heard.answer(body, faults)
+    }
+
+    /// Cairn's own paths.
+    async fn own(&mut self, region: &str, path: &str, body: &str) -> Answer {
+        let heard = self.send(Method::POST, path, &[], body, region, "cloudtrail-data").await;
         let mut faults = Vec::new();
         heard.expect_header("content-type", Some("application/json"), &mut faults);
         let body = serde_json::from_str(&heard.text).unwrap_or(Value::Null);
@@ -184,11 +179,10 @@ impl Client {
             "DeleteObject" => (Method::DELETE, format!("/{bucket}/{rest}")),
             // Its text after the key.
             "PutObject" => (Method::PUT, format!("/{bucket}/{}", key_of(rest).0)),
-            "GetObject" => (Method::GET, format!("/{bucket}/{rest}")),
             other => panic!("the client has no s3 {other}"),
         };
         let body = match operation {
-            "DeleteObject" | "GetObject" => "",
+            "DeleteObject" => "",
             "PutObject" => key_of(rest).1,
             _ => rest,
         };
@@ -198,7 +192,6 @@ impl Client {
                 let keys = heard.text.split("<Key>").skip(1);
                 keys.filter_map(|rest| rest.split("</Key>").next()).collect()
             }
-            "GetObject" if heard.status == 200 => Value::from(heard.text.as_str()),
             _ => xml(&heard.text).unwrap_or(Value::Null),
         };
         heard.answer(body, Vec::new())

@@ -96,6 +96,8 @@ fn call(said: &str) -> Option<Call> {
     };
     Some(match word {
         "sts" => Call::Sts { form: rest.to_owned() },
+        "post" => Call::Post { body: rest.to_owned() },
+        "lookup" => Call::Lookup { body: rest.to_owned() },
         "target" => {
             let (target, body) = two(rest);
             Call::Target { target, body }

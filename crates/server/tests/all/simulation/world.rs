@@ -17,7 +17,9 @@ use server::chance::SeededChance;
 use server::clock::{Clock, FakeClock};
 use server::lake::fake::FakeLake;
 use server::node::{Node, OpenError, Seams};
-use server::settings::{Destination, IntakeAccounts, LakeSettings, Settings};
+use server::settings::{
+    Destination, ImportSettings, IntakeAccounts, LakeSettings, QuerySettings, Settings,
+};
 use server::workers::{self, More, Worker};
 use tempfile::TempDir;
 
@@ -42,6 +44,7 @@ pub struct Plan {
     /// Digest keys that are valid for ever, made once for all worlds: a key takes a tenth of a
     /// second. False where the test is about keys.
     pub lasting_keys: bool,
+    pub queries: QuerySettings,
 }
 
 impl Default for Plan {
@@ -51,6 +54,7 @@ impl Default for Plan {
             flush_interval: Duration::from_secs(5),
             digest_interval: Duration::from_secs(3600),
             lasting_keys: true,
+            queries: QuerySettings::default(),
         }
     }
 }
@@ -362,8 +366,8 @@ impl World {
             preflight_markers: false,
             trails_per_region_max: 5,
             bucket_host_suffixes: Vec::new(),
-            queries: server::settings::QuerySettings::default(),
-            imports: server::settings::ImportSettings::default(),
+            queries: self.plan.queries.clone(),
+            imports: ImportSettings::default(),
             model: None,
             journal: journal::Options {
                 segment_bytes_max: 16 << 10,
