@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde_json::Value;
 use server::access::{Secret, Signing, sign};
@@ -94,16 +95,7 @@ impl Client {
         headers.insert("content-type", HeaderValue::from_static("application/x-amz-json-1.1"));
         let target = format!("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.{operation}");
         headers.insert("x-amz-target", HeaderValue::from_str(&target).context("operation name")?);
-        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes());
-        let signing = Signing {
-            access_key_id: &self.access_key_id,
-            secret: &self.secret,
-            session_token: self.session_token.as_deref(),
-            region,
-            service: "cloudtrail",
-            time: SystemClock::start().now(),
-        };
-        headers.extend(sign(&Method::POST, &uri, &headers, &hex::encode(hash), &signing)?);
+        self.sign(&Method::POST, &uri, region, "cloudtrail", body.as_bytes(), &mut headers)?;
         let answer = self.http.post(&url).headers(headers).body(body).send().await;
         let answer = answer.with_context(|| format!("call {operation} at {url}"))?;
         let status = answer.status();
@@ -117,6 +109,67 @@ impl Client {
             bail!("{operation} at {url}: {} ({})", text("message"), text("__type"));
         }
         Ok(value)
+    }
+
+    /// One call of a door that is Cairn's own; `path` with its query.
+    pub async fn own(&self, method: Method, path: &str, body: Bytes) -> Result<Own> {
+        let url = format!("{}{path}", self.endpoint("cloudtrail", &self.region));
+        let uri: Uri = url.parse().with_context(|| format!("endpoint {url:?} is not a URL"))?;
+        let service =
+            if path.starts_with("/v1/imports") { "cloudtrail" } else { "cloudtrail-data" };
+        let mut headers = HeaderMap::new();
+        self.sign(&method, &uri, &self.region, service, &body, &mut headers)?;
+        let answer = self.http.request(method, &url).headers(headers).body(body).send().await;
+        let answer = answer.with_context(|| format!("call {url}"))?;
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.with_context(|| format!("read the answer of {url}"))?;
+        Ok(Own { status, body })
+    }
+
+    fn sign(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        region: &str,
+        service: &str,
+        body: &[u8],
+        headers: &mut HeaderMap,
+    ) -> Result<()> {
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
+        let signing = Signing {
+            access_key_id: &self.access_key_id,
+            secret: &self.secret,
+            session_token: self.session_token.as_deref(),
+            region,
+            service,
+            time: SystemClock::start().now(),
+        };
+        let signed = sign(method, uri, headers, &hex::encode(hash), &signing)?;
+        headers.extend(signed);
+        Ok(())
+    }
+}
+
+/// What one of our own doors answered.
+#[derive(Debug)]
+pub struct Own {
+    pub status: u16,
+    pub body: Bytes,
+}
+
+impl Own {
+    /// The body of a success; an error with the server's words otherwise.
+    pub fn value(&self) -> Result<Value> {
+        if self.status != 200 {
+            bail!("{}", self.message());
+        }
+        serde_json::from_slice(&self.body).context("the server answered no JSON")
+    }
+
+    pub fn message(&self) -> String {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let told = body["error"]["message"].as_str();
+        told.map_or_else(|| format!("the server answered {}", self.status), str::to_owned)
     }
 }
 

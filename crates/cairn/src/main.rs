@@ -4,6 +4,8 @@ mod client;
 mod commands;
 mod config;
 mod lake;
+mod rows;
+mod sources;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,12 @@ enum Command {
     Env(commands::env::Env),
     /// Check the machine and the data folder, and name the remedy for what is wrong
     Doctor(commands::doctor::Doctor),
+    /// Load log files into an event data store
+    Import(commands::import::Import),
+    /// Ask with SQL: a server's event data stores, or log files where they lie
+    Query(commands::query::Query),
+    /// Find events by who, what, where and when
+    Lookup(commands::lookup::Lookup),
     /// Check log files and digests of a bucket or folder, and name everything altered or missing
     Verify(commands::verify::Verify),
 }
@@ -42,6 +50,9 @@ fn main() -> ExitCode {
         Command::Serve(serve) => commands::serve::run(serve),
         Command::Env(env) => commands::env::run(&env),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
+        Command::Import(import) => commands::import::run(import),
+        Command::Query(query) => commands::query::run(query),
+        Command::Lookup(lookup) => commands::lookup::run(lookup),
         Command::Verify(verify) => commands::verify::run(verify),
     };
     match outcome {

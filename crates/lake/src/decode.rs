@@ -74,6 +74,7 @@ pub struct Decoder {
     rows: usize,
     bytes: usize,
     bytes_max: usize,
+    keeps_records: bool,
     event: ObjectColumn,
     account: TextColumn,
     user_name: TextColumn,
@@ -100,6 +101,7 @@ impl Decoder {
             rows: 0,
             bytes: 0,
             bytes_max: BATCH_BYTES_MAX,
+            keeps_records: true,
             event: ObjectColumn::new(&EVENT),
             account: TextColumn::default(),
             user_name: TextColumn::default(),
@@ -108,6 +110,11 @@ impl Decoder {
             rest: TextColumn::default(),
             notes: Notes::default(),
         }
+    }
+
+    /// For rows whose records nobody asks for: [`crate::record::records`] cannot rebuild them.
+    pub fn without_records() -> Self {
+        Self { keeps_records: false, ..Self::new() }
     }
 
     /// Adds a row. Records that are broken after all are refused.
@@ -130,7 +137,11 @@ impl Decoder {
         let row = self.rows;
         Walk::record(record, &mut self.event, row, &mut self.notes);
         self.push_derived(header, record);
-        self.push_record(record);
+        if self.keeps_records {
+            self.push_record(record);
+        } else {
+            self.shape.push(row, b"");
+        }
         self.account.push(row, account.as_bytes());
         self.rows += 1;
         self.bytes += record.len() + ROW_BYTES;

@@ -12,6 +12,7 @@ mod envelope;
 mod inflate;
 mod known;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -30,7 +31,13 @@ const BATCH_ROWS: usize = 16_384;
 /// Decoded rows that wait for a commit, about; then they are put as files.
 const WAITING_BYTES_MAX: usize = 256 << 20;
 /// A record of a log file may be larger than what intake takes from a client.
-const RECORD_BYTES_MAX: usize = 4 << 20;
+pub const FILE_LIMITS: Limits = Limits {
+    record_bytes_max: 4 << 20,
+    depth_max: 64,
+    keys_per_object_max: 10_000,
+    earliest: None,
+    latest: None,
+};
 /// Reasons that are told for one file.
 const REASONS_MAX: usize = 100;
 
@@ -116,11 +123,10 @@ impl Import {
     /// Reads a file: plain or compressed, of any shape that holds records. Blocks for as long as
     /// it takes to decode it.
     pub fn add(&self, bytes: &Bytes) -> Result<ReadFile, ImportError> {
-        let body = inflate::inflate(bytes).map_err(ImportError::Unreadable)?;
+        let body = body_of(bytes).map_err(ImportError::Unreadable)?;
         let mut read = ReadFile { uncompressed_bytes: body.len() as u64, ..ReadFile::default() };
         let mut batches = Vec::new();
-        let unwrapped = envelope::unwrapped(&body).map_err(ImportError::Unreadable)?;
-        self.decode(unwrapped.as_deref().unwrap_or(&body), &mut read, &mut batches);
+        self.decode(&body, &mut read, &mut batches);
         if read.events == 0 && read.refused_count > 0 {
             let reason = read.refused.first().cloned().unwrap_or_default();
             return Err(ImportError::Unreadable(format!("no record can be read; {reason}")));
@@ -134,11 +140,10 @@ impl Import {
     }
 
     fn decode(&self, body: &[u8], read: &mut ReadFile, batches: &mut Vec<Batch>) {
-        let limits = Limits { record_bytes_max: RECORD_BYTES_MAX, ..Limits::default() };
         let mut decoder = Decoder::new();
         let mut ids = Vec::new();
         let mut records = Records::new(body);
-        while let Some(item) = records.next_checked(&limits) {
+        while let Some(item) = records.next_checked(&FILE_LIMITS) {
             let (record, header) = match item.result {
                 Ok(checked) => checked,
                 Err(reason) => {
@@ -196,6 +201,15 @@ impl Import {
         known.add(paths, seen);
         Ok(imported)
     }
+}
+
+/// The records of a file, inflated and out of their envelopes.
+pub fn body_of(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+    let body = inflate::inflate(bytes)?;
+    Ok(match envelope::unwrapped(&body)? {
+        Some(unwrapped) => Cow::Owned(unwrapped),
+        None => body,
+    })
 }
 
 impl ReadFile {

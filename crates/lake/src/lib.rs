@@ -8,6 +8,7 @@
 //! AWS shapes, accounts and their permissions.
 
 pub mod decode;
+mod files;
 mod import;
 mod lake;
 mod lookup;
@@ -20,8 +21,9 @@ pub mod sql;
 pub mod storage;
 mod table;
 
+pub use files::{LogFile, LogFiles, Troubles};
 pub use import::{Import, ImportError, ImportOptions, Imported, ReadFile};
 pub use lake::{Lake, LakeError, Row, Size};
 pub use lookup::LookupError;
-pub use query::{PreparedQuery, Progress, QueryFailure, TextRow};
+pub use query::{PreparedQuery, Progress, QueryFailure, TextRow, prepare_over_files};
 pub use table::{Hot, TableError};

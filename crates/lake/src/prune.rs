@@ -57,6 +57,11 @@ impl Conditions {
         self.equal.push(Equal { path: path.to_owned(), values: values.to_vec() });
     }
 
+    /// The values of which a text leaf has one, if that is known.
+    pub fn values_of(&self, path: &str) -> Option<&[String]> {
+        self.equal.iter().find(|equal| equal.path == path).map(|equal| equal.values.as_slice())
+    }
+
     pub fn and_times(&mut self, times: RangeInclusive<i64>) {
         let (start, end) = (*self.times.start(), *self.times.end());
         self.times = start.max(*times.start())..=end.min(*times.end());

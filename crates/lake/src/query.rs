@@ -4,16 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::DataFrame;
 use futures::StreamExt as _;
+use parquet::arrow::ArrowWriter;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::files::LogFiles;
 use crate::scan::STORE_URL;
 use crate::sql::{self, Limits, QueryError, text};
 
@@ -78,7 +82,44 @@ pub async fn prepare(
     Ok(PreparedQuery { columns: prepared.columns, plan, context })
 }
 
+/// The same over log files, which every name of a table stands for.
+pub async fn prepare_over_files(
+    statement: &str,
+    files: LogFiles,
+    limits: &Limits,
+) -> Result<PreparedQuery, QueryFailure> {
+    let files: Arc<dyn TableProvider> = Arc::new(files);
+    let parsed = sql::parse(statement, &[])?;
+    let names = parsed.stores().iter().map(|store| (store.name.clone(), files.clone()));
+    prepare(statement, &[], &names.collect(), limits).await
+}
+
 impl PreparedQuery {
+    /// Writes the result as Parquet, its columns with their types. Answers the number of rows.
+    pub async fn write_parquet(
+        self,
+        to: impl std::io::Write + Send,
+        progress: &Progress,
+    ) -> Result<u64, QueryFailure> {
+        let run = async {
+            let mut batches = execute_stream(self.plan.clone(), self.context.clone())?;
+            let mut writer =
+                ArrowWriter::try_new(to, named(&batches.schema(), &self.columns), None)?;
+            let mut rows = 0;
+            while let Some(batch) = batches.next().await {
+                let batch = batch?;
+                rows += batch.num_rows() as u64;
+                let columns = batch.columns().to_vec();
+                let schema = named(&batch.schema(), &self.columns);
+                writer.write(&RecordBatch::try_new(schema, columns)?)?;
+                self.note(progress);
+            }
+            writer.close()?;
+            Ok::<u64, DataFusionError>(rows)
+        };
+        run.await.map_err(|error| failure(&error))
+    }
+
     /// Runs on `runtime`. Rows come in portions until the channel ends; an error is the last item.
     /// Dropping the receiver ends the query.
     pub fn start(
@@ -147,6 +188,18 @@ impl PreparedQuery {
         progress.events_scanned.store(scanned.0, Ordering::Relaxed);
         progress.bytes_scanned.store(scanned.1, Ordering::Relaxed);
     }
+}
+
+/// The result's columns under the names that were asked for; a name that is there twice gets a
+/// number, since a file's names are distinct.
+fn named(schema: &Schema, names: &[String]) -> SchemaRef {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let fields = schema.fields().iter().zip(names).map(|(field, name)| {
+        let count = seen.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
+        let name = if *count > 1 { format!("{name}_{count}") } else { name.clone() };
+        field.as_ref().clone().with_name(name)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 fn leaves(plan: &Arc<dyn ExecutionPlan>, visit: &mut impl FnMut(&Arc<dyn ExecutionPlan>)) {

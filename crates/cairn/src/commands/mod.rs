@@ -2,5 +2,8 @@
 
 pub mod doctor;
 pub mod env;
+pub mod import;
+pub mod lookup;
+pub mod query;
 pub mod serve;
 pub mod verify;

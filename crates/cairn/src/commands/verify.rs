@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 use clap::Args;
-use delivery::destination::{Addressing, Destination, StoreSettings};
 use delivery::keys::Validity;
 use delivery::layout::ObjectKey;
 use delivery::verify::{
@@ -21,6 +20,7 @@ use serde_json::{Value, json};
 use server::clock::{Clock, SystemClock};
 
 use crate::client::Client;
+use crate::sources;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -136,22 +136,7 @@ fn open(arguments: &Verify) -> Result<Opened> {
     };
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     let client = Client::new(arguments.data.as_deref())?;
-    let settings = StoreSettings {
-        endpoint: client.endpoint("s3", &client.region),
-        addressing: if arguments.virtual_host_style {
-            Addressing::VirtualHost
-        } else {
-            Addressing::Path
-        },
-        region: client.region.clone(),
-        access_key_id: client.access_key_id.clone(),
-        secret_access_key: client.secret.reveal().to_owned(),
-        session_token: client.session_token.clone(),
-        direct: false,
-        connect_timeout: Duration::from_secs(10),
-        request_timeout: Duration::from_secs(120),
-    };
-    let destination = Destination::new(&settings, bucket)?;
+    let destination = sources::bucket(&client, bucket, arguments.virtual_host_style)?;
     Ok((Box::new(destination), prefix.to_owned(), Some(client)))
 }
 
