@@ -21,6 +21,8 @@
 //!   All other columns are null where the record has no such member.
 
 mod columns;
+mod ends;
+mod times;
 mod walk;
 
 use std::sync::Arc;

@@ -4,15 +4,15 @@
 //! checked it gives nonsense or stops early, but it never panics and never cuts a character: all
 //! cuts are at ASCII characters or at the end.
 
-use event::event_time;
-
-use super::columns::{Column, ListColumn, MapColumn, ObjectColumn, TextColumn, TimeColumn};
+use super::columns::{Column, ListColumn, MapColumn, ObjectColumn, TextColumn};
+use super::ends::{string_end, value_end};
+use super::times::push_time;
 use crate::record::members::Kind;
 use crate::record::shape::{
     COLUMN, COMPACT, END, LIST_END, LONE_TEXT, LONE_VALUE, MARKED, MARKS_MAX, NULL, OTHER,
     OTHERWISE, REST, SAME, SPACED, code, looks_like_a_value, push_number, push_text,
 };
-use crate::record::{Comparison, end_of_plain_run, push_unescaped, put_escaped};
+use crate::record::{Comparison, push_unescaped, put_escaped};
 
 /// What the walk over one record notes beside its columns.
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl<'a> Walk<'a> {
         let mut walk = Walk { text, spaced: false, notes };
         let start = walk.space(0);
         if walk.byte(start + 1) == Some(b'"') {
-            let (key_end, _) = walk.string(start + 2);
+            let (key_end, _) = string_end(text, start + 2);
             walk.spaced = walk.byte(key_end + 2) == Some(b' ');
         }
         walk.notes.shape.push(if walk.spaced { SPACED } else { COMPACT });
@@ -118,58 +118,11 @@ impl<'a> Walk<'a> {
         self.text.len()
     }
 
-    /// The end of the string whose first character is at `at`, and whether it has escapes.
-    #[inline(always)]
-    fn string(&self, at: usize) -> (usize, bool) {
-        let end = end_of_plain_run(self.text, at);
-        match self.byte(end) {
-            Some(b'\\') => (self.string_with_escapes(end), true),
-            _ => (end, false),
-        }
-    }
-
-    fn string_with_escapes(&self, mut at: usize) -> usize {
-        while self.byte(at) == Some(b'\\') {
-            at = end_of_plain_run(self.text, at + 2);
-        }
-        at.min(self.text.len())
-    }
-
-    /// The end of the value at `at`.
-    fn value_end(&self, at: usize) -> usize {
-        match self.byte(at) {
-            Some(b'"') => self.string(at + 1).0 + 1,
-            Some(b'{' | b'[') => self.container_end(at),
-            _ => {
-                let rest = self.slice(at, self.text.len());
-                let end = rest.iter().position(|byte| b",]} \n\r\t".contains(byte));
-                at + end.unwrap_or(rest.len())
-            }
-        }
-    }
-
-    fn container_end(&self, mut at: usize) -> usize {
-        let mut depth = 0_usize;
-        loop {
-            match self.byte(at) {
-                Some(b'"') => at = self.string(at + 1).0,
-                Some(b'{' | b'[') => depth += 1,
-                Some(b'}' | b']') => depth -= 1,
-                Some(_) => {}
-                None => return self.text.len(),
-            }
-            at += 1;
-            if depth == 0 {
-                return at;
-            }
-        }
-    }
-
     /// Walks over a key and its colon: where its inside ends, whether it has escapes, where the value
     /// begins.
     #[inline(always)]
     fn key(&mut self, at: usize) -> (usize, bool, usize) {
-        let (end, escaped) = self.string(at + 1);
+        let (end, escaped) = string_end(self.text, at + 1);
         let colon = self.space(end + 1);
         let value = match self.byte(colon) {
             Some(b':') => self.gap(colon + 1),
@@ -219,7 +172,7 @@ impl<'a> Walk<'a> {
 
     /// A member without a column, or one that came before.
     fn other(&mut self, key_at: usize, key: &[u8], value: usize) -> usize {
-        let end = self.value_end(value);
+        let end = value_end(self.text, value);
         let text = self.slice(value, end);
         let is_common = match key {
             // Members without columns that many records have, of which there are few values.
@@ -278,11 +231,11 @@ impl<'a> Walk<'a> {
         let first = self.byte(at);
         if first == Some(b'n') {
             self.notes.shape[place.shape] += NULL;
-            return self.value_end(at);
+            return value_end(self.text, at);
         }
         match (column, first) {
             (Column::Text(texts), Some(b'"')) => {
-                let (end, escaped) = self.string(at + 1);
+                let (end, escaped) = string_end(self.text, at + 1);
                 let inside = self.slice(at + 1, end);
                 match escaped {
                     false => texts.push(row, inside),
@@ -292,14 +245,14 @@ impl<'a> Walk<'a> {
                 end + 1
             }
             (Column::Text(texts), _) => {
-                let end = self.value_end(at);
+                let end = value_end(self.text, at);
                 texts.push(row, self.slice(at, end));
                 self.notes.shape[place.shape] += OTHERWISE;
                 self.notes.has_loose_text = true;
                 end
             }
             (Column::Bool(truths), first) => {
-                let end = self.value_end(at);
+                let end = value_end(self.text, at);
                 match self.slice(at, end) {
                     b"true" | b"\"true\"" | b"\"True\"" => truths.push(row, true),
                     b"false" | b"\"false\"" | b"\"False\"" => truths.push(row, false),
@@ -311,7 +264,7 @@ impl<'a> Walk<'a> {
                 end
             }
             (Column::Time(times), _) => {
-                let end = self.value_end(at);
+                let end = value_end(self.text, at);
                 if !push_time(times, row, self.slice(at, end)) {
                     self.keep(&mut place, at, end);
                 }
@@ -342,7 +295,7 @@ impl<'a> Walk<'a> {
                 end
             }
             (Column::Object(_) | Column::List(_), _) => {
-                let end = self.value_end(at);
+                let end = value_end(self.text, at);
                 self.keep(&mut place, at, end);
                 end
             }
@@ -376,7 +329,7 @@ impl<'a> Walk<'a> {
             }
             let value_end = match self.byte(value) {
                 Some(b'"') => {
-                    let (value_end, escaped) = self.string(value + 1);
+                    let (value_end, escaped) = string_end(self.text, value + 1);
                     let inside = self.slice(value + 1, value_end);
                     match escaped {
                         false => map.values().push(entry, inside),
@@ -388,9 +341,9 @@ impl<'a> Walk<'a> {
                     }
                     value_end + 1
                 }
-                Some(b'n') => self.value_end(value),
+                Some(b'n') => value_end(self.text, value),
                 _ => {
-                    let value_end = self.value_end(value);
+                    let value_end = value_end(self.text, value);
                     map.values().push(entry, self.slice(value, value_end));
                     value_end
                 }
@@ -422,7 +375,7 @@ impl<'a> Walk<'a> {
         at: usize,
         code_at: usize,
     ) -> (usize, bool) {
-        let end = self.value_end(at);
+        let end = value_end(self.text, at);
         let entry = map.next();
         let mut exact = true;
         map.begin(row);
@@ -462,7 +415,7 @@ impl<'a> Walk<'a> {
                 }
                 _ => {
                     exact = false;
-                    self.value_end(at)
+                    value_end(self.text, at)
                 }
             };
             let shape = &self.notes.shape;
@@ -511,37 +464,4 @@ fn push_escaped(texts: &mut TextColumn, row: usize, inside: &[u8]) -> bool {
     let mut comparison = Comparison::with(inside);
     put_escaped(&mut comparison, texts.get(row).unwrap_or_default());
     comparison.is_same()
-}
-
-/// Puts the time that `value`, JSON text, says at `row`; gives whether it would be written the same
-/// way again.
-fn push_time(times: &mut TimeColumn, row: usize, value: &[u8]) -> bool {
-    let Some(inside) = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")) else {
-        return false;
-    };
-    let Ok(text) = std::str::from_utf8(inside) else { return false };
-    let time = event_time(text).or_else(|| without_hyphens(text));
-    if let Some(time) = time {
-        times.push(row, time.as_microsecond());
-    }
-    let usual = time.is_some() && text.len() == 20 && text.ends_with('Z');
-    usual && inside[10] == b'T' && inside[17] != b'6'
-}
-
-/// Session attributes used to say `20131102T010628Z`.
-#[cold]
-fn without_hyphens(text: &str) -> Option<jiff::Timestamp> {
-    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-    if date.len() != 8 || time.len() != 6 || !date.is_ascii() || !time.is_ascii() {
-        return None;
-    }
-    event_time(&format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        &date[..4],
-        &date[4..6],
-        &date[6..],
-        &time[..2],
-        &time[2..4],
-        &time[4..]
-    ))
 }
