@@ -3,23 +3,25 @@
 //! It fails when told to, and forgets what was not committed when it crashes.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use event::lookup::{Field, Filter, Found, Lookup, Page};
 use event::{Header, json};
+use futures::FutureExt as _;
 use jiff::Timestamp;
 
 use super::{
-    Ask, Columns, FileFault, Hot, Import, ImportOptions, Imported, Lake, LakeFault, NamedTable,
-    Prepared, QueryFault, ReadFile, Row, Size, TableName,
+    Ask, Columns, Commit, FileFault, Hot, Import, ImportOptions, Imported, Lake, LakeFault,
+    NamedTable, Prepared, QueryFault, ReadFile, Row, Size, TableName,
 };
 
-#[derive(Debug, Default)]
+/// A handle; clones are the same lake.
+#[derive(Debug, Clone, Default)]
 pub struct FakeLake {
-    tables: Mutex<BTreeMap<TableName, Table>>,
-    faults: Mutex<Faults>,
+    tables: Arc<Mutex<BTreeMap<TableName, Table>>>,
+    faults: Arc<Mutex<Faults>>,
 }
 
 /// A call that can fail.
@@ -105,6 +107,32 @@ impl FakeLake {
         Ok(())
     }
 
+    /// Makes the first `taken` rows that are only in memory durable, unless there was a crash since
+    /// `crashes` were counted.
+    async fn commit_taken(
+        &self,
+        table: &TableName,
+        taken: usize,
+        through: u64,
+        crashes: u32,
+    ) -> Result<(), LakeFault> {
+        let pauses = self.faults().commit_pauses;
+        for _ in 0..pauses {
+            tokio::task::yield_now().await;
+        }
+        self.may(Call::Commit, table)?;
+        let answer = self.may(Call::CommitAnswer, table);
+        let mut tables = self.tables();
+        if self.faults().crashes != crashes {
+            let detail = "the lake has crashed meanwhile".to_owned();
+            return Err(LakeFault::Store { table: table.as_str().to_owned(), detail });
+        }
+        let state = tables.get_mut(table).ok_or_else(|| no_such(table))?;
+        state.committed += taken;
+        state.position = state.position.max(through);
+        answer
+    }
+
     /// What a crash leaves: only what was committed. A commit under way comes to nothing.
     pub fn crash(&self) {
         self.faults().crashes += 1;
@@ -162,31 +190,20 @@ impl Lake for FakeLake {
         Ok(Vec::new())
     }
 
-    async fn commit(&self, table: &TableName, through: u64) -> Result<(), LakeFault> {
-        let count = self.tables().get(table).ok_or_else(|| no_such(table))?.rows.len();
-        let (pauses, crashes) = {
-            let faults = self.faults();
-            (faults.commit_pauses, faults.crashes)
+    fn commit(&self, table: &TableName, through: u64) -> Commit {
+        let taken = {
+            let tables = self.tables();
+            let Some(state) = tables.get(table) else {
+                return futures::future::ready(Err(no_such(table))).boxed();
+            };
+            let beyond = state.rows[state.committed..].iter().find(|row| row.seq > through);
+            if let Some(row) = beyond {
+                panic!("the row of entry {} is committed with position {through}", row.seq);
+            }
+            state.rows.len() - state.committed
         };
-        for _ in 0..pauses {
-            tokio::task::yield_now().await;
-        }
-        self.may(Call::Commit, table)?;
-        let answer = self.may(Call::CommitAnswer, table);
-        let mut tables = self.tables();
-        if self.faults().crashes != crashes {
-            return Err(LakeFault::Store {
-                table: table.as_str().to_owned(),
-                detail: "crashed".into(),
-            });
-        }
-        let state = tables.get_mut(table).ok_or_else(|| no_such(table))?;
-        if let Some(row) = state.rows[state.committed..count].iter().find(|row| row.seq > through) {
-            panic!("the row of entry {} is committed with position {through}", row.seq);
-        }
-        state.committed = count;
-        state.position = state.position.max(through);
-        answer
+        let (lake, table, crashes) = (self.clone(), table.clone(), self.faults().crashes);
+        async move { lake.commit_taken(&table, taken, through, crashes).await }.boxed()
     }
 
     fn hot(&self, table: &TableName) -> Hot {
