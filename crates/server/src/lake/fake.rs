@@ -283,7 +283,8 @@ fn found(row: &Row, ask: &Lookup) -> Option<Found> {
     let record = std::str::from_utf8(&row.record).ok()?;
     let in_region = ask.region.as_deref().is_none_or(|region| header.aws_region.to_str() == region);
     let in_span = (ask.from..=ask.to).contains(&header.event_time);
-    if row.account != ask.account || !in_region || !in_span {
+    let of_account = ask.account.is_none_or(|account| row.account == account);
+    if !of_account || !in_region || !in_span {
         return None;
     }
     let object = |key| json::member(record, key).filter(|value| value.starts_with('{'));
