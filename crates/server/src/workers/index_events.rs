@@ -20,7 +20,6 @@ mod judge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -428,7 +427,7 @@ impl IndexEvents {
     }
 
     /// Begins the commits that are due. They go on beside the turns that follow.
-    async fn commit_due(&mut self) {
+    fn commit_due(&mut self) {
         let elapsed = self.node.clock.elapsed();
         let settings = &self.node.settings.lake;
         let total_bytes = self.hot_bytes(|_| true);
@@ -448,30 +447,21 @@ impl IndexEvents {
             }
         }
         for name in due {
-            self.commit(name).await;
+            self.commit(name);
         }
         self.bound_failing(total_bytes);
     }
 
-    async fn commit(&mut self, name: TableName) {
+    fn commit(&mut self, name: TableName) {
         let Some(table) = self.tables.get_mut(&name) else { return };
         let Some(hot) = table.hot.take() else { return };
         let through = table.appended_to(self.next_seq) - 1;
         table.committing = Some((hot, through));
-        let lake = self.node.lake.clone();
-        let mut commit = Box::pin(async move {
-            let done = lake.commit(&name, through).await;
+        let commit = self.node.lake.commit(&name, through);
+        self.commits.spawn(async move {
+            let done = commit.await;
             (name, done)
         });
-        // Begun here, before anything else can be appended: it takes the rows that are there now.
-        let begun =
-            std::future::poll_fn(|context| Poll::Ready(commit.as_mut().poll(context))).await;
-        match begun {
-            Poll::Ready((name, done)) => self.committed(&name, done),
-            Poll::Pending => {
-                self.commits.spawn(commit);
-            }
-        }
     }
 
     fn take_ended_commits(&mut self) {
@@ -593,7 +583,7 @@ impl Worker for IndexEvents {
         self.open_tables().await;
         let appended = self.index().await?;
         let caught_up = self.catch_up().await?;
-        self.commit_due().await;
+        self.commit_due();
         self.move_cursor().await?;
         self.publish();
         let more = appended == More::Yes || caught_up == More::Yes;
@@ -606,7 +596,7 @@ impl Worker for IndexEvents {
         while let Some(ended) = self.commits.join_next().await {
             self.take_ended(ended);
             // Rows that came while the same table was being committed.
-            self.commit_due().await;
+            self.commit_due();
         }
         self.move_cursor().await?;
         self.publish();
