@@ -9,7 +9,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import list_keys, make_event, make_trail, log_file_keys, ndjson, until
+from conftest import delivered, list_keys, make_event, make_trail, ndjson, until
 from support import wire
 from support.query_results import Unverified, verify
 
@@ -150,7 +150,7 @@ def test_a_trail_s_log_files_are_imported_once(node, cloudtrail):
     make_trail(node)
     events = [make_event() for _ in range(20)]
     node.post(ndjson(events))
-    until(lambda: log_file_keys(s3, "audit-logs"))
+    until(lambda: sum(record["eventName"] == "CreateOrder" for record in delivered(s3, "audit-logs")) == 20)
     arn = cloudtrail.create_event_data_store(Name="imported", TerminationProtectionEnabled=False, StartIngestion=False)["EventDataStoreArn"]
     s3.put_object(Bucket="audit-logs", Key="AWSLogs/111111111111/CloudTrail/us-east-1/2026/01/01/bad.json.gz", Body=b"\x1f\x8bnonsense")
     source = {"S3": {"S3LocationUri": "s3://audit-logs/AWSLogs/", "S3BucketRegion": "us-east-1", "S3BucketAccessRoleArn": "arn:aws:iam::111111111111:role/import"}}

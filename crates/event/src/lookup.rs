@@ -2,8 +2,8 @@
 //! page begins.
 //!
 //! Events come newest first; of the same time, those with the greater event ID first. A [`Place`] is
-//! an event's time and ID, so a page that begins after a place is the same whatever has arrived
-//! since: newer events lie before it.
+//! an event's time and ID, so what arrives meanwhile shifts no page: newer events lie before the
+//! place, and one that comes late lies where it belongs.
 
 use jiff::Timestamp;
 
@@ -13,7 +13,8 @@ use crate::account::AccountId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
     /// The account whose events are asked for: `recipientAccountId`, else the tenant that sent them.
-    pub account: AccountId,
+    /// `None` asks all, which is for the owner of the whole table.
+    pub account: Option<AccountId>,
     /// `awsRegion`, exactly; `None` asks every Region.
     pub region: Option<String>,
     /// Both ends belong to the span.

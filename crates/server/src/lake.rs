@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use event::AccountId;
 use event::lookup::{Lookup, Page};
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -245,6 +246,9 @@ pub trait Import: Send + Sync {
     async fn commit(&self) -> Result<Imported, LakeFault>;
 }
 
+/// See [`Lake::commit`].
+pub type Commit = BoxFuture<'static, Result<(), LakeFault>>;
+
 #[async_trait]
 pub trait Lake: Send + Sync + Debug + 'static {
     /// Opens the table, making it if it is not there. Answers the journal position of its last
@@ -265,12 +269,13 @@ pub trait Lake: Send + Sync + Debug + 'static {
         wanted: Vec<(TableName, Vec<u32>)>,
     ) -> Result<Vec<(u64, String)>, LakeFault>;
 
-    /// Makes the table's rows durable, with the journal position `through`. All rows that the
-    /// table wants up to that position have been appended, and no later ones, when this is polled
-    /// for the first time. Rows that are appended while it runs stay in memory. After a fault all
-    /// rows are in memory still, unless they have become durable all the same: then the table's
-    /// position says so, and they are no longer in memory.
-    async fn commit(&self, table: &TableName, through: u64) -> Result<(), LakeFault>;
+    /// Takes the rows that the table has in memory when this is called; the future makes them
+    /// durable, with the journal position `through`. They are all that the table wants up to that
+    /// position, and none beyond it. Rows that are appended while the future runs stay in memory.
+    /// A table has one commit at a time. After a fault all rows are in memory still, unless they
+    /// have become durable all the same: then they are no longer in memory, and the position of the
+    /// table says so.
+    fn commit(&self, table: &TableName, through: u64) -> Commit;
 
     fn hot(&self, table: &TableName) -> Hot;
 

@@ -8,6 +8,7 @@
 //! Everything here is pure: the same phrase finds the same samples.
 
 mod slots;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 

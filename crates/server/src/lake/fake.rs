@@ -11,22 +11,24 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use event::lookup::{Field, Filter, Found, Lookup, Page};
 use event::{Header, json};
+use futures::FutureExt as _;
 use jiff::Timestamp;
 
 use super::{
-    Ask, Columns, Hot, Import, ImportOptions, Lake, LakeFault, NamedTable, Prepared, QueryFault,
-    Row, Size, TableName,
+    Ask, Columns, Commit, Hot, Import, ImportOptions, Lake, LakeFault, NamedTable, Prepared,
+    QueryFault, Row, Size, TableName,
 };
 
 mod imports;
 mod queries;
 
-#[derive(Debug, Default)]
+/// A handle; clones are the same lake.
+#[derive(Debug, Clone, Default)]
 pub struct FakeLake {
     tables: Arc<Tables>,
+    faults: Arc<Mutex<Faults>>,
     /// Commits of imports whose answer will be lost.
     import_answers_lost: Arc<AtomicU32>,
-    faults: Mutex<Faults>,
 }
 
 /// A call that can fail.
@@ -121,6 +123,32 @@ impl FakeLake {
         Ok(())
     }
 
+    /// Makes the first `taken` rows that are only in memory durable, unless there was a crash since
+    /// `crashes` were counted.
+    async fn commit_taken(
+        &self,
+        table: &TableName,
+        taken: usize,
+        through: u64,
+        crashes: u32,
+    ) -> Result<(), LakeFault> {
+        let pauses = self.faults().commit_pauses;
+        for _ in 0..pauses {
+            tokio::task::yield_now().await;
+        }
+        self.may(Call::Commit, table)?;
+        let answer = self.may(Call::CommitAnswer, table);
+        let mut tables = self.tables();
+        if self.faults().crashes != crashes {
+            let detail = "the lake has crashed meanwhile".to_owned();
+            return Err(LakeFault::Store { table: table.as_str().to_owned(), detail });
+        }
+        let state = tables.get_mut(table).ok_or_else(|| no_such(table))?;
+        state.committed += taken;
+        state.position = state.position.max(through);
+        answer
+    }
+
     /// What a crash leaves: only what was committed. A commit under way comes to nothing.
     pub fn crash(&self) {
         self.faults().crashes += 1;
@@ -184,31 +212,20 @@ impl Lake for FakeLake {
         Ok(Vec::new())
     }
 
-    async fn commit(&self, table: &TableName, through: u64) -> Result<(), LakeFault> {
-        let count = self.tables().get(table).ok_or_else(|| no_such(table))?.rows.len();
-        let (pauses, crashes) = {
-            let faults = self.faults();
-            (faults.commit_pauses, faults.crashes)
+    fn commit(&self, table: &TableName, through: u64) -> Commit {
+        let taken = {
+            let tables = self.tables();
+            let Some(state) = tables.get(table) else {
+                return futures::future::ready(Err(no_such(table))).boxed();
+            };
+            let beyond = state.rows[state.committed..].iter().find(|row| row.seq > through);
+            if let Some(row) = beyond {
+                panic!("the row of entry {} is committed with position {through}", row.seq);
+            }
+            state.rows.len() - state.committed
         };
-        for _ in 0..pauses {
-            tokio::task::yield_now().await;
-        }
-        self.may(Call::Commit, table)?;
-        let answer = self.may(Call::CommitAnswer, table);
-        let mut tables = self.tables();
-        if self.faults().crashes != crashes {
-            return Err(LakeFault::Store {
-                table: table.as_str().to_owned(),
-                detail: "crashed".into(),
-            });
-        }
-        let state = tables.get_mut(table).ok_or_else(|| no_such(table))?;
-        if let Some(row) = state.rows[state.committed..count].iter().find(|row| row.seq > through) {
-            panic!("the row of entry {} is committed with position {through}", row.seq);
-        }
-        state.committed = count;
-        state.position = state.position.max(through);
-        answer
+        let (lake, table, crashes) = (self.clone(), table.clone(), self.faults().crashes);
+        async move { lake.commit_taken(&table, taken, through, crashes).await }.boxed()
     }
 
     fn hot(&self, table: &TableName) -> Hot {
@@ -293,7 +310,8 @@ fn found(row: &Row, ask: &Lookup) -> Option<Found> {
     let record = std::str::from_utf8(&row.record).ok()?;
     let in_region = ask.region.as_deref().is_none_or(|region| header.aws_region.to_str() == region);
     let in_span = (ask.from..=ask.to).contains(&header.event_time);
-    if row.account != ask.account || !in_region || !in_span {
+    let of_account = ask.account.is_none_or(|account| row.account == account);
+    if !of_account || !in_region || !in_span {
         return None;
     }
     let object = |key| json::member(record, key).filter(|value| value.starts_with('{'));

@@ -16,11 +16,11 @@
 //! ```
 
 mod judge;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,12 +34,9 @@ use crate::node::{Node, OpenError};
 use crate::store_table::StoreTable;
 use crate::workers::{More, Turn, Worker};
 use judge::{Judged, Lane, judge};
+use table::{HotSince, Stand, Table, Trouble, is_resting, report};
 
 const CURSOR: &str = "lake";
-/// A table that failed rests for the first of these, then twice as long each time up to the second.
-const REST_MIN: Duration = Duration::from_millis(100);
-const REST_MAX: Duration = Duration::from_secs(30);
-
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 pub struct IndexEvents {
@@ -65,89 +62,6 @@ struct Scout {
     cursor: Option<Cursor>,
     position: u64,
     moved_at: Duration,
-}
-
-struct Table {
-    columns: Columns,
-    stand: Stand,
-    /// The journal position of its last commit.
-    committed: u64,
-    /// Rows that are only in memory.
-    hot: Option<HotSince>,
-    /// Those of them that a commit is writing, up to `through`.
-    committing: Option<(HotSince, u64)>,
-    /// It could not be opened, or refused rows.
-    refusal: Option<Trouble>,
-    commit_failure: Option<Trouble>,
-    /// Its store is gone; it stays only until its commit has ended.
-    leaving: bool,
-}
-
-enum Stand {
-    /// Entries from here on have not been appended; nor have they in `Behind`.
-    Closed {
-        from: u64,
-    },
-    Behind {
-        from: u64,
-        reader: Option<Reader>,
-    },
-    Following,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct HotSince {
-    /// The first entry that is only in memory.
-    seq: u64,
-    elapsed: Duration,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Trouble {
-    attempts: u32,
-    until: Duration,
-}
-
-impl Table {
-    fn closed(columns: Columns, from: u64) -> Table {
-        Table {
-            columns,
-            stand: Stand::Closed { from },
-            committed: 0,
-            hot: None,
-            committing: None,
-            refusal: None,
-            commit_failure: None,
-            leaving: false,
-        }
-    }
-
-    /// Entries below have been appended.
-    fn appended_to(&self, next_seq: u64) -> u64 {
-        match self.stand {
-            Stand::Closed { from } | Stand::Behind { from, .. } => from,
-            Stand::Following => next_seq,
-        }
-    }
-
-    /// The first entry that has to be read again after a crash.
-    fn needs(&self, next_seq: u64) -> u64 {
-        let hot = self.hot.iter().chain(self.committing.iter().map(|(hot, _)| hot));
-        hot.map(|hot| hot.seq).fold(self.appended_to(next_seq), u64::min)
-    }
-}
-
-impl Trouble {
-    /// The next one after `before`.
-    fn after(before: Option<Trouble>, elapsed: Duration) -> Trouble {
-        let attempts = before.map_or(0, |before| before.attempts + 1);
-        let rest = REST_MIN.saturating_mul(1 << attempts.min(16)).min(REST_MAX);
-        Trouble { attempts, until: elapsed + rest }
-    }
-}
-
-fn is_resting(trouble: Option<Trouble>, elapsed: Duration) -> bool {
-    trouble.is_some_and(|trouble| elapsed < trouble.until)
 }
 
 impl IndexEvents {
@@ -428,7 +342,7 @@ impl IndexEvents {
     }
 
     /// Begins the commits that are due. They go on beside the turns that follow.
-    async fn commit_due(&mut self) {
+    fn commit_due(&mut self) {
         let elapsed = self.node.clock.elapsed();
         let settings = &self.node.settings.lake;
         let total_bytes = self.hot_bytes(|_| true);
@@ -448,30 +362,21 @@ impl IndexEvents {
             }
         }
         for name in due {
-            self.commit(name).await;
+            self.commit(name);
         }
         self.bound_failing(total_bytes);
     }
 
-    async fn commit(&mut self, name: TableName) {
+    fn commit(&mut self, name: TableName) {
         let Some(table) = self.tables.get_mut(&name) else { return };
         let Some(hot) = table.hot.take() else { return };
         let through = table.appended_to(self.next_seq) - 1;
         table.committing = Some((hot, through));
-        let lake = self.node.lake.clone();
-        let mut commit = Box::pin(async move {
-            let done = lake.commit(&name, through).await;
+        let commit = self.node.lake.commit(&name, through);
+        self.commits.spawn(async move {
+            let done = commit.await;
             (name, done)
         });
-        // Begun here, before anything else can be appended: it takes the rows that are there now.
-        let begun =
-            std::future::poll_fn(|context| Poll::Ready(commit.as_mut().poll(context))).await;
-        match begun {
-            Poll::Ready((name, done)) => self.committed(&name, done),
-            Poll::Pending => {
-                self.commits.spawn(commit);
-            }
-        }
     }
 
     fn take_ended_commits(&mut self) {
@@ -593,7 +498,7 @@ impl Worker for IndexEvents {
         self.open_tables().await;
         let appended = self.index().await?;
         let caught_up = self.catch_up().await?;
-        self.commit_due().await;
+        self.commit_due();
         self.move_cursor().await?;
         self.publish();
         let more = appended == More::Yes || caught_up == More::Yes;
@@ -606,7 +511,7 @@ impl Worker for IndexEvents {
         while let Some(ended) = self.commits.join_next().await {
             self.take_ended(ended);
             // Rows that came while the same table was being committed.
-            self.commit_due().await;
+            self.commit_due();
         }
         self.move_cursor().await?;
         self.publish();
@@ -621,16 +526,6 @@ impl Scout {
             self.entries = self.reader.next_batch(bytes_max)?;
         }
         Ok(())
-    }
-}
-
-/// Once as an error; while it lasts, the metrics tell.
-fn report(name: &TableName, step: &str, fault: &LakeFault, before: Option<Trouble>) {
-    let table = name.as_str();
-    let error = fault as &dyn std::error::Error;
-    match before {
-        None => tracing::error!(table, step, error, "a table of the lake fails; it is tried again"),
-        Some(_) => tracing::debug!(table, step, error, "a table of the lake fails still"),
     }
 }
 

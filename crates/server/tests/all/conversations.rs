@@ -19,7 +19,7 @@
 //!
 //! `CONVERSATION=tags cargo test -p server --test all` speaks only those whose name has `tags`.
 
-mod client;
+pub mod client;
 mod expected;
 mod script;
 

@@ -68,7 +68,7 @@ pub async fn lookup_events(
     }
     let kept_from = kept_from(cx.now);
     let ask = Lookup {
-        account: *cx.caller.account(),
+        account: Some(*cx.caller.account()),
         region: Some(cx.region.to_string()),
         from: start.map_or(kept_from, |start| start.max(kept_from)),
         // An event may be a little ahead of our clock.
