@@ -11,14 +11,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use durable::Disk;
 use event::lookup::{Lookup, Page};
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use lake::sql::{Limits, QueryError};
 use lake::storage::Storage;
 use lake::{ImportError, LakeError, PreparedQuery, QueryFailure, TableError};
 use server::clock::Clock;
 use server::lake::{
-    Ask, Columns, FileFault, Hot, Import, ImportOptions, Imported, Lake, LakeFault, NamedTable,
-    Position, Prepared, Progress, QueryFault, ReadFile, Row, Rows, Size, TableName,
+    Ask, Columns, Commit, FileFault, Hot, Import, ImportOptions, Imported, Lake, LakeFault,
+    NamedTable, Position, Prepared, Progress, QueryFault, ReadFile, Row, Rows, Size, TableName,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -76,9 +77,10 @@ impl Lake for RealLake {
         self.lake.append(rows.collect(), wanted).await.map_err(|error| fault(&first, error))
     }
 
-    async fn commit(&self, table: &TableName, through: u64) -> Result<(), LakeFault> {
-        let done = self.lake.commit(table.as_str(), through, self.clock.now()).await;
-        done.map_err(|error| fault(table, error))
+    fn commit(&self, table: &TableName, through: u64) -> Commit {
+        let commit = self.lake.commit(table.as_str(), through, self.clock.now());
+        let table = table.clone();
+        commit.map(move |done| done.map_err(|error| fault(&table, error))).boxed()
     }
 
     fn hot(&self, table: &TableName) -> Hot {

@@ -141,9 +141,19 @@ impl Lake {
         Ok(appended.await.map_err(TableError::from)??)
     }
 
-    pub async fn commit(&self, name: &str, through: u64, now: Timestamp) -> Result<(), LakeError> {
-        let table = self.table(name)?;
-        Ok(self.on_runtime(async move { table.commit(through, now).await }).await?)
+    /// Takes the table's rows in memory now; the future makes them durable.
+    pub fn commit(
+        self: &Arc<Self>,
+        name: &str,
+        through: u64,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), LakeError>> + Send + 'static {
+        let taken = self.table(name).map(|table| (table.take(), table));
+        let lake = self.clone();
+        async move {
+            let (taken, table) = taken?;
+            Ok(lake.on_runtime(async move { table.commit(taken, through, now).await }).await?)
+        }
     }
 
     pub fn hot(&self, name: &str) -> Hot {

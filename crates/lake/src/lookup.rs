@@ -84,7 +84,9 @@ impl<'a> Search<'a> {
         let newest = ask.after.as_ref().map_or(ask.to, |place| place.event_time.min(ask.to));
         let mut conditions = Conditions::default();
         conditions.and_times(ask.from.as_microsecond()..=newest.as_microsecond());
-        conditions.and_equal(&["cairn_account"], ask.account.as_str());
+        if let Some(account) = &ask.account {
+            conditions.and_equal(&["cairn_account"], account.as_str());
+        }
         if let Some(region) = &ask.region {
             conditions.and_equal(&["awsregion"], region);
         }
@@ -198,10 +200,11 @@ impl<'a> Search<'a> {
         let accounts = text(batch, "cairn_account");
         let regions = text(batch, "awsregion");
         let wanted = self.conditions.times.clone();
+        let wanted_account = self.ask.account.as_ref().map(|account| account.as_str());
         let mut rows: Vec<usize> = Vec::new();
         for (row, time_us) in times(batch).iter().enumerate() {
             let is_in = wanted.contains(time_us)
-                && value(accounts, row) == Some(self.ask.account.as_str())
+                && wanted_account.is_none_or(|a| value(accounts, row) == Some(a))
                 && self.ask.region.as_deref().is_none_or(|r| value(regions, row) == Some(r))
                 && self.is_after(*time_us, value(ids, row).unwrap_or_default());
             if is_in {

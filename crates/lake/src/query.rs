@@ -180,8 +180,11 @@ impl PreparedQuery {
     fn note(&self, progress: &Progress) {
         let mut scanned = (0, 0);
         leaves(&self.plan, &mut |leaf| {
-            let Some(metrics) = leaf.metrics() else { return };
-            scanned.0 += metrics.output_rows().unwrap_or(0) as u64;
+            let metrics = leaf.metrics().unwrap_or_default();
+            // Memory counts nothing, but knows how much it holds.
+            let held = || leaf.partition_statistics(None).ok()?.num_rows.get_value().copied();
+            let rows = metrics.output_rows().or_else(held).unwrap_or(0);
+            scanned.0 += rows as u64;
             let bytes = metrics.sum_by_name("bytes_scanned").map_or(0, |value| value.as_usize());
             scanned.1 += bytes as u64;
         });

@@ -78,6 +78,11 @@ pub fn run(arguments: Import) -> Result<ExitCode> {
         HumanCount(totals.expired),
         HumanCount(totals.known),
     );
+    if totals.expired > 0 {
+        println!(
+            "To keep older events, make the store's retention longer: aws cloudtrail update-event-data-store --retention-period DAYS"
+        );
+    }
     if totals.bad.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }

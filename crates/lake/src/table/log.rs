@@ -54,8 +54,6 @@ pub struct Change<'a> {
 pub enum LogError {
     #[error("the table's log")]
     Delta(#[from] DeltaTableError),
-    #[error("table {0}: a commit was lost; its log was read again and does not hold it")]
-    Lost(String),
     #[error("the table's log says of file {path}: {detail}")]
     Damaged { path: String, detail: String },
 }

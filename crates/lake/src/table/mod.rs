@@ -83,6 +83,10 @@ pub struct View {
     pub hot: Arc<Vec<RecordBatch>>,
 }
 
+/// Rows that were only in memory when a commit began.
+#[derive(Debug)]
+pub struct Taken(Arc<Vec<RecordBatch>>);
+
 /// How much is in memory only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hot {
@@ -183,44 +187,45 @@ impl Table {
         Ok(())
     }
 
-    /// Makes all rows that are in memory durable. They are all that the table wants of the journal
-    /// up to the entry `through`.
-    pub async fn commit(&self, through: u64, now: Timestamp) -> Result<(), TableError> {
-        let mut log = self.log.lock().await;
-        let batches = {
-            let mut state = self.state();
-            state.sealed = state.view.hot.len();
-            state.view.hot.clone()
-        };
-        if batches.is_empty() {
-            return Ok(());
-        }
-        let done = self.write_hot(&mut log, batches.clone(), through, now).await;
-        if done.is_err() {
-            self.state().sealed = 0;
-        }
+    /// Takes the rows that are in memory now; [`Table::commit`] makes them durable. Rows that are
+    /// appended from now on stay apart from them.
+    pub fn take(&self) -> Taken {
+        let mut state = self.state();
+        state.sealed = state.view.hot.len();
+        Taken(state.view.hot.clone())
+    }
+
+    /// Makes rows that were taken durable. They are all that the table wants of the journal up to
+    /// the entry `through`, and none beyond it. After an error they are still in memory, unless the
+    /// commit was made all the same: then the position says so.
+    pub async fn commit(
+        &self,
+        taken: Taken,
+        through: u64,
+        now: Timestamp,
+    ) -> Result<(), TableError> {
+        let done = self.write_hot(taken.0, through, now).await;
+        self.state().sealed = 0;
         done
     }
 
     async fn write_hot(
         &self,
-        log: &mut Log,
         batches: Arc<Vec<RecordBatch>>,
         through: u64,
         now: Timestamp,
     ) -> Result<(), TableError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
         let rows = in_order(&batches);
         let added = self.put_rows(batches.clone(), rows, Effort::Quick).await?;
+        let mut log = self.log.lock().await;
         let change = Change { added: &added, position: Some(through), ..Change::default() };
-        let committed = self.commit_change(log, change, now).await?;
-        if !committed {
-            // The log was read again and the commit is not in it: the rows stay in memory.
-            return Err(LogError::Lost(self.name.clone()).into());
-        }
+        self.commit_change(&mut log, change, now).await?;
         let mut state = self.state();
         let count = batches.len();
         state.view.hot = Arc::new(state.view.hot[count..].to_vec());
-        state.sealed = 0;
         state.position = through;
         self.add_files(&mut state, added);
         Ok(())
@@ -245,9 +250,7 @@ impl Table {
         }
         let mut log = self.log.lock().await;
         let change = Change { added: &added, ..Change::default() };
-        if !self.commit_change(&mut log, change, now).await? {
-            return Err(LogError::Lost(self.name.clone()).into());
-        }
+        self.commit_change(&mut log, change, now).await?;
         self.add_files(&mut self.state(), added);
         Ok(())
     }
@@ -286,29 +289,23 @@ impl Table {
         Ok(entry)
     }
 
-    /// Was the change made? After an error of the commit the log itself is asked.
+    /// Commits a change. After an error the log is read again: the commit may have been made all
+    /// the same, by an answer that was lost. An error means that it was not.
     async fn commit_change(
         &self,
         log: &mut Log,
         change: Change<'_>,
         now: Timestamp,
-    ) -> Result<bool, TableError> {
+    ) -> Result<(), TableError> {
         let paths: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
         let gone: Vec<String> = change.removed.iter().map(|file| file.path.clone()).collect();
-        let Err(error) = log.commit(change, now).await else { return Ok(true) };
-        tracing::warn!(
-            table = self.name,
-            error = &error as &dyn std::error::Error,
-            "commit failed; reading the log again"
-        );
+        let Err(error) = log.commit(change, now).await else { return Ok(()) };
+        tracing::warn!(table = self.name, %error, "a commit failed; its log is read again");
         *log = Log::open(self.storage.log(&self.name)?, &self.columns).await?;
         let known: HashSet<String> = log.files()?.into_iter().map(|file| file.path).collect();
         let is_made = paths.iter().all(|path| known.contains(path))
             && !gone.iter().any(|path| known.contains(path));
-        if !is_made {
-            return Err(error.into());
-        }
-        Ok(true)
+        if is_made { Ok(()) } else { Err(error.into()) }
     }
 
     fn add_files(&self, state: &mut State, added: Vec<FileEntry>) {
