@@ -254,7 +254,7 @@ async fn a_call_of_the_lake_fails() {
     for call in [Call::Open, Call::Append, Call::Commit, Call::CommitAnswer] {
         for times in [1, 5] {
             for crashes in [false, true] {
-                for nth in 0..40 {
+                for nth in 0..16 {
                     let mut side = Lakeside::new(1).await;
                     side.world.lake.fail(call, None, nth, times);
                     side.live().await;
