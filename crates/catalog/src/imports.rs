@@ -152,6 +152,9 @@ pub struct ImportFilter {
     pub before: Option<i64>,
 }
 
+/// The row of a source that failed as a whole; no key has this prefix, since none begins so.
+const SOURCE_PREFIX: &str = "s3://";
+
 impl Catalog {
     /// Enters an import. False when the account has one that is under way.
     pub async fn start_import(&self, import: &NewImport) -> Result<bool, CatalogError> {
@@ -233,12 +236,13 @@ impl Catalog {
     ) -> Result<ImportStatistics, CatalogError> {
         let row = sqlx::query(
             "SELECT files_done, events_done,
-                 (SELECT count(DISTINCT prefix) FROM import_files WHERE import = ?1 AND key NOT LIKE 's3://%') AS found,
-                 (SELECT count(DISTINCT prefix) FROM import_files WHERE import = ?1 AND status <> 'DONE' AND key NOT LIKE 's3://%') AS open,
+                 (SELECT count(DISTINCT prefix) FROM import_files WHERE import = ?1 AND prefix <> ?2) AS found,
+                 (SELECT count(DISTINCT prefix) FROM import_files WHERE import = ?1 AND status <> 'DONE' AND prefix <> ?2) AS open,
                  (SELECT count(*) FROM import_files WHERE import = ?1 AND status = 'FAILED') AS failed
              FROM imports WHERE number = ?1",
         )
         .bind(import.number)
+        .bind(SOURCE_PREFIX)
         .fetch_one(&self.pool)
         .await?;
         let number = |column: &str| Ok::<_, CatalogError>(from_sql(row.try_get(column)?));
@@ -416,7 +420,7 @@ impl Catalog {
         .await?;
         sqlx::query(
             "INSERT INTO import_files (import, key, prefix, bytes, status, attempts, error_type, error, updated_ms)
-             SELECT ?1, ?2, '', 0, 'FAILED', 1, ?3, ?4, ?5
+             SELECT ?1, ?2, ?6, 0, 'FAILED', 1, ?3, ?4, ?5
              WHERE NOT EXISTS (SELECT 1 FROM import_files WHERE import = ?1 AND status = 'FAILED')
              ON CONFLICT (import, key) DO UPDATE SET status = 'FAILED', error_type = ?3, error = ?4, updated_ms = ?5",
         )
@@ -425,6 +429,7 @@ impl Catalog {
         .bind(error_type)
         .bind(error)
         .bind(now_ms)
+        .bind(SOURCE_PREFIX)
         .execute(&mut *tx)
         .await?;
         sqlx::query(
@@ -466,8 +471,9 @@ impl Catalog {
             return Ok(false);
         }
         // A source that failed as a whole is no file.
-        sqlx::query("DELETE FROM import_files WHERE import = ? AND key LIKE 's3://%'")
+        sqlx::query("DELETE FROM import_files WHERE import = ? AND prefix = ?")
             .bind(import)
+            .bind(SOURCE_PREFIX)
             .execute(&mut *tx)
             .await?;
         sqlx::query(

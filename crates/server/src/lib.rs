@@ -6,7 +6,7 @@
 //!                           └─ events ─ intake ─────────────────┴─▶ journal
 //!                                                                     │ cursors
 //!   workers: deliver_logs ─▶ spool ─▶ put_log_files ─▶ bucket;  make_digests ─▶ put_digests
-//!            index_events ─▶ lake;  maintain_tables
+//!            index_events, run_queries, run_imports ─▶ lake;  maintain_tables
 //! ```
 //!
 //! Invariants: nothing here depends on the lake but its seam ([`lake`]); only [`clock`] reads a clock; every operation goes
