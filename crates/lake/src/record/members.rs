@@ -93,7 +93,6 @@ pub(crate) static EVENT: Object = Object {
 
 /// Places in [`EVENT`] of what the decoder asks for by name.
 pub(crate) mod place {
-    pub const USER_IDENTITY: usize = 1;
     pub const EVENT_TIME: usize = 2;
     pub const EVENT_SOURCE: usize = 3;
     pub const EVENT_NAME: usize = 4;
