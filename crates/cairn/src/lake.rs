@@ -208,11 +208,9 @@ struct RealImport {
 
 #[async_trait]
 impl Import for RealImport {
-    async fn add(&self, name: &str, bytes: Bytes) -> Result<ReadFile, FileFault> {
+    async fn add(&self, _name: &str, bytes: Bytes) -> Result<ReadFile, FileFault> {
         let import = self.import.clone();
-        let added = tokio::task::spawn_blocking(move || import.add(&bytes)).await;
-        let added = added.map_err(|error| FileFault::Unreadable(format!("{name}: {error}")))?;
-        match added {
+        match self.lake.on_runtime(async move { import.add(bytes).await }).await {
             Ok(read) => Ok(ReadFile {
                 events: read.events,
                 expired: read.expired,
@@ -221,17 +219,22 @@ impl Import for RealImport {
                 uncompressed_bytes: read.uncompressed_bytes,
             }),
             Err(ImportError::Unreadable(reason)) => Err(FileFault::Unreadable(reason)),
-            Err(ImportError::Table(error)) => {
-                Err(FileFault::Lake(fault(&self.table, LakeError::Table(error))))
-            }
+            Err(error) => Err(FileFault::Lake(import_fault(&self.table, error))),
         }
     }
 
     async fn commit(&self) -> Result<Imported, LakeFault> {
         let (import, now) = (self.import.clone(), self.clock.now());
         let done = self.lake.on_runtime(async move { import.commit(now).await }).await;
-        let done = done.map_err(|error| fault(&self.table, LakeError::Table(error)))?;
+        let done = done.map_err(|error| import_fault(&self.table, error))?;
         Ok(Imported { rows: done.rows, duplicates: done.duplicates })
+    }
+}
+
+fn import_fault(table: &TableName, error: ImportError) -> LakeFault {
+    match error {
+        ImportError::Table(error) => fault(table, LakeError::Table(error)),
+        other => LakeFault::Store { table: table.as_str().to_owned(), detail: other.to_string() },
     }
 }
 

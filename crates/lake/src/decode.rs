@@ -32,7 +32,7 @@ use event::lookup::NamedResource;
 use event::{Header, Refusal, named_resources, read_again, user_name};
 
 use crate::record::Comparison;
-use crate::record::members::{EVENT, Kind, Member, Object, place};
+use crate::record::members::{EVENT, NAMED_RESOURCE, place};
 use crate::record::rebuild::rebuild;
 use crate::record::shape::WHOLE;
 use crate::schema::stored_events_schema;
@@ -85,11 +85,6 @@ pub struct Decoder {
     rest: TextColumn,
     notes: Notes,
 }
-
-/// The elements of `cairn_resources`.
-static NAMED_RESOURCE: Object = Object {
-    members: &[Member { key: "type", kind: Kind::Text }, Member { key: "name", kind: Kind::Text }],
-};
 
 impl Default for Decoder {
     fn default() -> Self {
@@ -172,8 +167,18 @@ impl Decoder {
                 texts.push(row, text.to_str().as_bytes());
             }
         }
-        if let Some(name) = user_name(header) {
-            self.user_name.push(row, name.as_bytes());
+        match &event[place::USER_IDENTITY] {
+            // A text may be something else than a string: then the columns do not tell.
+            Column::Object(identity) if !self.notes.has_loose_text => {
+                if let Some(name) = user_name_of(identity, row) {
+                    self.user_name.push(row, name);
+                }
+            }
+            _ => {
+                if let Some(name) = user_name(header) {
+                    self.user_name.push(row, name.as_bytes());
+                }
+            }
         }
         let parameters = |place: usize| {
             let Column::Map(map) = &event[place] else { return None };
@@ -244,6 +249,27 @@ impl Decoder {
         RecordBatch::try_new_with_options(schema, columns, &options)
             .expect("every column has the type of the schema and the same rows")
     }
+}
+
+/// What [`user_name`] says, from the columns, where they have it already. A test compares the two.
+fn user_name_of(identity: &ObjectColumn, row: usize) -> Option<&[u8]> {
+    let text = |place: usize| match &identity.children[place] {
+        Column::Text(texts) if texts.len() > row => texts.get(row).filter(|text| !text.is_empty()),
+        _ => None,
+    };
+    let after = |separator: u8, text: &'_ [u8]| -> Option<usize> {
+        Some(text.iter().rposition(|byte| *byte == separator)? + 1)
+    };
+    let named = match text(place::TYPE) {
+        Some(b"Root") => Some(b"root".as_slice()),
+        Some(b"AWSService") => None,
+        Some(b"AssumedRole" | b"FederatedUser") => text(place::PRINCIPAL_ID)
+            .and_then(|id| Some(&id[after(b':', id)?..]))
+            .or_else(|| text(place::ARN).and_then(|arn| Some(&arn[after(b'/', arn)?..])))
+            .or_else(|| text(place::USER_NAME)),
+        _ => text(place::USER_NAME),
+    };
+    named.filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

@@ -22,14 +22,15 @@ use event::{AccountId, Limits, Records};
 use jiff::Timestamp;
 
 use crate::decode::{Decoder, Refused, RowIn};
-use crate::table::write::{Effort, RowAt};
+use crate::table::log::FileEntry;
+use crate::table::write::{Effort, RowAt, in_order};
 use crate::table::{Table, TableError};
 use known::KnownEvents;
 
 /// Rows of a batch: enough for its columns to be long, few enough to sort in memory that is near.
 const BATCH_ROWS: usize = 16_384;
-/// Decoded rows that wait for a commit, about; then they are put as files.
-const WAITING_BYTES_MAX: usize = 256 << 20;
+/// Decoded rows that wait in memory, about; then they are put as files, which the commit names.
+const WAITING_BYTES_MAX: usize = 192 << 20;
 /// A record of a log file may be larger than what intake takes from a client.
 pub const FILE_LIMITS: Limits = Limits {
     record_bytes_max: 4 << 20,
@@ -75,6 +76,8 @@ pub enum ImportError {
     Unreadable(String),
     #[error(transparent)]
     Table(#[from] TableError),
+    #[error("rows of this import were lost when they could not be written; begin it again")]
+    Lost,
 }
 
 /// An import under way. Files may be added from several threads at once.
@@ -83,8 +86,19 @@ pub struct Import {
     table: Arc<Table>,
     options: ImportOptions,
     waiting: Mutex<Waiting>,
-    /// One commit at a time, and which events the table has, as far as it has been asked.
-    committing: tokio::sync::Mutex<KnownEvents>,
+    /// One at a time puts files.
+    put: tokio::sync::Mutex<Put>,
+}
+
+/// What has been put and is not committed.
+#[derive(Debug, Default)]
+struct Put {
+    files: Vec<FileEntry>,
+    imported: Imported,
+    /// Which events the table has, as far as it has been asked.
+    known: KnownEvents,
+    /// Rows were lost on the way to the disk: a commit would claim that they are in.
+    failed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -103,26 +117,26 @@ struct Batch {
 
 impl Import {
     pub fn new(table: Arc<Table>, options: ImportOptions) -> Import {
-        Import { table, options, waiting: Mutex::default(), committing: Default::default() }
+        Import { table, options, waiting: Mutex::default(), put: Default::default() }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().expect("no holder of this lock can panic")
     }
 
-    /// How much waits in memory for the commit, about.
-    pub fn waiting_bytes(&self) -> usize {
-        self.waiting().bytes
+    /// Reads a file: plain or compressed, of any shape that holds records. Waits while there is no
+    /// room for more rows in memory.
+    pub async fn add(self: &Arc<Self>, bytes: Bytes) -> Result<ReadFile, ImportError> {
+        let import = self.clone();
+        let added = tokio::task::spawn_blocking(move || import.read(&bytes));
+        let read = added.await.map_err(TableError::from)??;
+        if self.waiting().bytes >= WAITING_BYTES_MAX {
+            self.put_waiting(&mut *self.put.lock().await).await?;
+        }
+        Ok(read)
     }
 
-    /// Is so much waiting that it should be committed?
-    pub fn is_full(&self) -> bool {
-        self.waiting_bytes() >= WAITING_BYTES_MAX
-    }
-
-    /// Reads a file: plain or compressed, of any shape that holds records. Blocks for as long as
-    /// it takes to decode it.
-    pub fn add(&self, bytes: &Bytes) -> Result<ReadFile, ImportError> {
+    fn read(&self, bytes: &Bytes) -> Result<ReadFile, ImportError> {
         let body = body_of(bytes).map_err(ImportError::Unreadable)?;
         let mut read = ReadFile { uncompressed_bytes: body.len() as u64, ..ReadFile::default() };
         let mut batches = Vec::new();
@@ -178,28 +192,45 @@ impl Import {
         }
     }
 
-    /// Makes all that was added so far durable and visible.
-    pub async fn commit(&self, now: Timestamp) -> Result<Imported, TableError> {
-        let mut known = self.committing.lock().await;
+    /// Makes all that was added so far durable and visible. After an error the import has to be
+    /// begun again with the files that are not in.
+    pub async fn commit(&self, now: Timestamp) -> Result<Imported, ImportError> {
+        let mut put = self.put.lock().await;
+        self.put_waiting(&mut put).await?;
+        self.table.add_put(put.files.clone(), now).await?;
+        put.files.clear();
+        Ok(std::mem::take(&mut put.imported))
+    }
+
+    /// Puts the rows that wait as files, without those whose events are there already.
+    async fn put_waiting(&self, put: &mut Put) -> Result<(), ImportError> {
+        if put.failed {
+            return Err(ImportError::Lost);
+        }
         let waiting = std::mem::take(&mut *self.waiting());
         if waiting.batches.is_empty() {
-            return Ok(Imported::default());
+            return Ok(());
         }
+        // Until they are in files, or for good when this future is dropped.
+        put.failed = true;
         let (batches, ids): (Vec<_>, Vec<_>) =
             waiting.batches.into_iter().map(|batch| (batch.columns, batch.ids)).unzip();
-        let mut rows = crate::table::write::in_order(&batches);
+        let mut rows = in_order(&batches);
         let all = rows.len();
-        known.look_up(&self.table, &rows).await?;
+        put.known.look_up(&self.table, &rows).await?;
         let mut seen = HashSet::with_capacity(rows.len());
         let id = |row: &RowAt| ids[row.batch as usize][row.row as usize];
-        rows.retain(|row| !known.has(id(row)) && seen.insert(id(row)));
-        let imported = Imported { rows: rows.len() as u64, duplicates: (all - rows.len()) as u64 };
+        rows.retain(|row| !put.known.has(id(row)) && seen.insert(id(row)));
+        let kept = rows.len();
         drop(ids);
-        let put = self.table.put_rows(Arc::new(batches), rows, Effort::Quick).await?;
-        let paths = put.iter().map(|file| file.path.clone()).collect();
-        self.table.add_put(put, now).await?;
-        known.add(paths, seen);
-        Ok(imported)
+        let files = self.table.put_rows(Arc::new(batches), rows, Effort::Quick).await?;
+        let paths = files.iter().map(|file| file.path.clone()).collect();
+        put.known.add(paths, seen);
+        put.files.extend(files);
+        put.imported.rows += kept as u64;
+        put.imported.duplicates += (all - kept) as u64;
+        put.failed = false;
+        Ok(())
     }
 }
 

@@ -208,8 +208,8 @@ impl Lake {
             .await
     }
 
-    pub fn import(&self, name: &str, options: ImportOptions) -> Result<Import, LakeError> {
-        Ok(Import::new(self.table(name)?, options))
+    pub fn import(&self, name: &str, options: ImportOptions) -> Result<Arc<Import>, LakeError> {
+        Ok(Arc::new(Import::new(self.table(name)?, options)))
     }
 }
 

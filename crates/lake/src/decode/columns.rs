@@ -74,12 +74,17 @@ impl Column {
 pub(super) struct Bits(Vec<u8>);
 
 impl Bits {
-    #[inline]
+    #[inline(always)]
     pub fn set(&mut self, row: usize) {
         if self.0.len() <= row / 8 {
-            self.0.resize(row / 8 + 1, 0);
+            self.grow(row);
         }
         self.0[row / 8] |= 1 << (row % 8);
+    }
+
+    #[inline(never)]
+    fn grow(&mut self, row: usize) {
+        self.0.resize(row / 8 + 1, 0);
     }
 
     #[inline]
@@ -119,12 +124,17 @@ impl Offsets {
     }
 
     /// Ends all rows before `row` where the last one ended.
-    #[inline]
+    #[inline(always)]
     fn pad(&mut self, row: usize) {
         if self.0.len() < row {
-            let end = self.0.last().copied().unwrap_or(0);
-            self.0.resize(row, end);
+            self.pad_to(row);
         }
+    }
+
+    #[inline(never)]
+    fn pad_to(&mut self, row: usize) {
+        let end = self.0.last().copied().unwrap_or(0);
+        self.0.resize(row, end);
     }
 
     #[inline]
@@ -159,13 +169,13 @@ impl TextColumn {
     }
 
     /// Puts `text` at `row`, which is after all rows so far.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, row: usize, text: &[u8]) {
         self.push_with(row, |values| values.extend_from_slice(text));
     }
 
     /// Puts at `row` what `append` appends.
-    #[inline]
+    #[inline(always)]
     pub fn push_with(&mut self, row: usize, append: impl FnOnce(&mut Vec<u8>)) {
         self.ends.pad(row);
         append(&mut self.values);

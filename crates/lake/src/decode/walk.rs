@@ -7,7 +7,7 @@
 use super::columns::{Column, ListColumn, MapColumn, ObjectColumn, TextColumn};
 use super::ends::{string_end, value_end};
 use super::times::push_time;
-use crate::record::members::Kind;
+use crate::record::members::{Kind, Object};
 use crate::record::shape::{
     COLUMN, COMPACT, END, LIST_END, LONE_TEXT, LONE_VALUE, MARKED, MARKS_MAX, NULL, OTHER,
     OTHERWISE, REST, SAME, SPACED, code, looks_like_a_value, push_number, push_text,
@@ -137,27 +137,20 @@ impl<'a> Walk<'a> {
         let mut at = self.space(at + 1);
         let mut previous = 0;
         while self.byte(at) == Some(b'"') {
-            let (key_end, escaped, value) = self.key(at);
-            let key = self.slice(at + 1, key_end);
-            let number = match escaped {
-                false => number_after(column, previous, key),
-                true => None,
+            let (number, value) = match self.expected(column, previous, at) {
+                Some((number, value)) => (Some(number), value),
+                None => self.member(column, previous, at),
             };
             let end = match number {
                 Some(number) => {
                     previous = number + 1;
-                    let place = match column.object.members[number].kind {
-                        Kind::Alias(of) => of,
-                        _ => number,
-                    };
-                    let child = &mut column.children[place];
+                    let child = &mut column.children[place_of(column.object, number)];
                     match child.has(row) {
                         false => self.value(number, child, row, value),
-                        true => self.other(at, key, value),
+                        true => self.other(at, value),
                     }
                 }
-                None if escaped => self.escaped_key(column, row, at, key, value),
-                None => self.other(at, key, value),
+                None => self.unexpected(column, row, at, value),
             };
             let (next, end) = self.comma(end);
             let Some(next) = next else {
@@ -170,10 +163,68 @@ impl<'a> Walk<'a> {
         self.close(at)
     }
 
+    /// The member that came last time after the member before `previous`, when its key stands at
+    /// `at`; and where its value begins.
+    #[inline(always)]
+    fn expected(
+        &mut self,
+        column: &ObjectColumn,
+        previous: usize,
+        at: usize,
+    ) -> Option<(usize, usize)> {
+        let number = usize::from(column.next[previous]);
+        let lead = column.object.members.get(number)?.lead.as_bytes();
+        self.text.get(at..)?.starts_with(lead).then(|| (number, self.gap(at + lead.len())))
+    }
+
+    /// The member whose key stands at `at`, if it is known and has no escapes; and where its value
+    /// begins.
+    fn member(
+        &mut self,
+        column: &mut ObjectColumn,
+        previous: usize,
+        at: usize,
+    ) -> (Option<usize>, usize) {
+        let (key_end, escaped, value) = self.key(at);
+        let number = column.object.number(self.slice(at + 1, key_end)).filter(|_| !escaped);
+        if let Some(number) = number {
+            column.next[previous] = number as u8;
+        }
+        (number, value)
+    }
+
+    /// A member that is not known by its key as it stands. Written with escapes it may still be one
+    /// that we know: then its column gets the value, and the record is rebuilt from the rest.
+    #[cold]
+    fn unexpected(
+        &mut self,
+        column: &mut ObjectColumn,
+        row: usize,
+        key_at: usize,
+        value: usize,
+    ) -> usize {
+        let (shape_end, rest_end) = (self.notes.shape.len(), self.notes.rest.len());
+        let (key_end, escaped) = string_end(self.text, key_at + 1);
+        if escaped {
+            let mut key = Vec::new();
+            push_unescaped(&mut key, self.slice(key_at + 1, key_end));
+            if let Some(number) = column.object.number(&key) {
+                let child = &mut column.children[place_of(column.object, number)];
+                if !child.has(row) {
+                    self.value(number, child, row, value);
+                }
+            }
+        }
+        self.notes.shape.truncate(shape_end);
+        self.notes.rest.truncate(rest_end);
+        self.other(key_at, value)
+    }
+
     /// A member without a column, or one that came before.
-    fn other(&mut self, key_at: usize, key: &[u8], value: usize) -> usize {
+    fn other(&mut self, key_at: usize, value: usize) -> usize {
         let end = value_end(self.text, value);
         let text = self.slice(value, end);
+        let key = self.slice(key_at + 1, string_end(self.text, key_at + 1).0);
         let is_common = match key {
             // Members without columns that many records have, of which there are few values.
             b"keyExchange" | b"assumedRoot" => text.len() <= COMMON_BYTES_MAX,
@@ -189,34 +240,6 @@ impl<'a> Walk<'a> {
             push_text(&mut self.notes.rest, text);
         }
         end
-    }
-
-    /// A key written with escapes may still be one that we know: its column gets the value, the
-    /// record is rebuilt from the rest.
-    #[cold]
-    fn escaped_key(
-        &mut self,
-        column: &mut ObjectColumn,
-        row: usize,
-        key_at: usize,
-        key: &[u8],
-        value: usize,
-    ) -> usize {
-        let mut unescaped = Vec::new();
-        push_unescaped(&mut unescaped, key);
-        let (shape_end, rest_end) = (self.notes.shape.len(), self.notes.rest.len());
-        if let Some(number) = column.object.number(&unescaped) {
-            let place = match column.object.members[number].kind {
-                Kind::Alias(of) => of,
-                _ => number,
-            };
-            if !column.children[place].has(row) {
-                self.value(number, &mut column.children[place], row, value);
-            }
-        }
-        self.notes.shape.truncate(shape_end);
-        self.notes.rest.truncate(rest_end);
-        self.other(key_at, key, value)
     }
 
     /// Puts the value at `at` into its column and its code into the shape.
@@ -444,17 +467,13 @@ struct Place {
     code: u8,
 }
 
-/// The number of the member called `key`, which comes after the member before `previous`.
+/// Which column the member with this number has.
 #[inline(always)]
-fn number_after(column: &mut ObjectColumn, previous: usize, key: &[u8]) -> Option<usize> {
-    let members = column.object.members;
-    let guess = usize::from(column.next[previous]);
-    if members.get(guess).is_some_and(|member| member.key.as_bytes() == key) {
-        return Some(guess);
+fn place_of(object: &Object, number: usize) -> usize {
+    match object.members[number].kind {
+        Kind::Alias(of) => of,
+        _ => number,
     }
-    let number = column.object.number(key)?;
-    column.next[previous] = number as u8;
-    Some(number)
 }
 
 /// Puts the string that `inside` is at `row`; gives whether it would be escaped the same way again.

@@ -115,8 +115,8 @@ impl KnownEvents {
     /// Remembers the events of files that this import has written.
     pub fn add(&mut self, paths: Vec<String>, ids: HashSet<u128>) {
         if self.own.len() + ids.len() > OWN_MAX {
+            // Those just put are in no commit yet, so nothing else could tell.
             *self = KnownEvents::default();
-            return;
         }
         self.own.extend(ids);
         self.own_files.extend(paths);

@@ -222,16 +222,16 @@ async fn the_same_file_twice_changes_nothing() {
     let import = world.lake.import(NAME, options()).unwrap();
     // Ten are in files, ten in memory, and ten stand in both of these.
     for numbers in [1..41, 31..61] {
-        import.add(&log_file(numbers)).unwrap();
+        import.add(log_file(numbers)).await.unwrap();
     }
     let imported = import.commit(world.now).await.unwrap();
     assert_eq!(imported, Imported { rows: 40, duplicates: 30 });
     assert_eq!(world.count().await, 60);
-    import.add(&log_file(1..61)).unwrap();
+    import.add(log_file(1..61)).await.unwrap();
     let again = import.commit(world.now).await.unwrap();
     assert_eq!(again, Imported { rows: 0, duplicates: 60 });
     let another = world.lake.import(NAME, options()).unwrap();
-    another.add(&log_file(50..71)).unwrap();
+    another.add(log_file(50..71)).await.unwrap();
     let more = another.commit(world.now).await.unwrap();
     assert_eq!(more, Imported { rows: 10, duplicates: 11 });
     assert_eq!(world.count().await, 70);
@@ -242,10 +242,10 @@ async fn a_file_that_cannot_be_read_leaves_the_others() {
     let world = World::new().await;
     let import = world.lake.import(NAME, options()).unwrap();
     for bad in [&b"no json"[..], b"\x1f\x8b\x08\x00", b"{\"Records\":[{\"a\":1}]}", b""] {
-        assert!(import.add(&Bytes::copy_from_slice(bad)).is_err(), "{bad:?}");
+        assert!(import.add(Bytes::copy_from_slice(bad)).await.is_err(), "{bad:?}");
     }
     let mixed = format!("{}\n{{\"a\":1}}\n{}\n", record(1), record(2));
-    let read = import.add(&mixed.into()).unwrap();
+    let read = import.add(mixed.into()).await.unwrap();
     assert_eq!((read.events, read.refused_count), (2, 1));
     assert!(read.refused[0].starts_with("line 2: "), "{:?}", read.refused);
     assert_eq!(import.commit(world.now).await.unwrap().rows, 2);

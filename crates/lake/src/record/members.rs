@@ -21,7 +21,26 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Member {
     pub key: &'static str,
+    /// The key in quotes and its colon, as they stand in the record.
+    pub lead: &'static str,
     pub kind: Kind,
+}
+
+/// A member; its parts are put together when this is compiled.
+macro_rules! member {
+    ($key:literal, $kind:expr) => {
+        Member { key: $key, lead: concat!("\"", $key, "\":"), kind: $kind }
+    };
+}
+macro_rules! text {
+    ($key:literal) => {
+        member!($key, Kind::Text)
+    };
+}
+macro_rules! map {
+    ($key:literal) => {
+        member!($key, Kind::Map)
+    };
 }
 
 #[derive(Debug)]
@@ -41,58 +60,52 @@ impl Object {
     }
 }
 
-const fn member(key: &'static str, kind: Kind) -> Member {
-    Member { key, kind }
-}
-
-const fn text(key: &'static str) -> Member {
-    member(key, Kind::Text)
-}
-
-const fn map(key: &'static str) -> Member {
-    member(key, Kind::Map)
-}
-
 pub(crate) static EVENT: Object = Object {
     members: &[
-        text("eventVersion"),
-        member("userIdentity", Kind::Object(&USER_IDENTITY)),
-        member("eventTime", Kind::Time),
-        text("eventSource"),
-        text("eventName"),
-        text("awsRegion"),
-        text("sourceIPAddress"),
-        text("userAgent"),
-        text("errorCode"),
-        text("errorMessage"),
-        map("requestParameters"),
-        map("responseElements"),
-        map("additionalEventData"),
-        text("requestID"),
-        text("eventID"),
-        member("readOnly", Kind::Bool),
-        member("resources", Kind::List(&RESOURCE)),
-        text("eventType"),
-        text("apiVersion"),
-        member("managementEvent", Kind::Bool),
-        text("recipientAccountId"),
-        text("sharedEventID"),
-        text("annotation"),
-        text("vpcEndpointId"),
-        text("vpcEndpointAccountId"),
-        map("serviceEventDetails"),
-        map("addendum"),
-        map("edgeDeviceDetails"),
-        map("insightDetails"),
-        text("eventCategory"),
-        member("tlsDetails", Kind::Object(&TLS_DETAILS)),
-        text("sessionCredentialFromConsole"),
-        member("eventContext", Kind::Object(&EVENT_CONTEXT)),
+        text!("eventVersion"),
+        member!("userIdentity", Kind::Object(&USER_IDENTITY)),
+        member!("eventTime", Kind::Time),
+        text!("eventSource"),
+        text!("eventName"),
+        text!("awsRegion"),
+        text!("sourceIPAddress"),
+        text!("userAgent"),
+        text!("errorCode"),
+        text!("errorMessage"),
+        map!("requestParameters"),
+        map!("responseElements"),
+        map!("additionalEventData"),
+        text!("requestID"),
+        text!("eventID"),
+        member!("readOnly", Kind::Bool),
+        member!("resources", Kind::List(&RESOURCE)),
+        text!("eventType"),
+        text!("apiVersion"),
+        member!("managementEvent", Kind::Bool),
+        text!("recipientAccountId"),
+        text!("sharedEventID"),
+        text!("annotation"),
+        text!("vpcEndpointId"),
+        text!("vpcEndpointAccountId"),
+        map!("serviceEventDetails"),
+        map!("addendum"),
+        map!("edgeDeviceDetails"),
+        map!("insightDetails"),
+        text!("eventCategory"),
+        member!("tlsDetails", Kind::Object(&TLS_DETAILS)),
+        text!("sessionCredentialFromConsole"),
+        member!("eventContext", Kind::Object(&EVENT_CONTEXT)),
     ],
 };
 
 /// Places in [`EVENT`] of what the decoder asks for by name.
 pub(crate) mod place {
+    /// In userIdentity.
+    pub const TYPE: usize = 0;
+    pub const PRINCIPAL_ID: usize = 1;
+    pub const ARN: usize = 2;
+    pub const USER_NAME: usize = 5;
+    /// In the event.
     pub const EVENT_TIME: usize = 2;
     pub const EVENT_SOURCE: usize = 3;
     pub const EVENT_NAME: usize = 4;
@@ -102,74 +115,85 @@ pub(crate) mod place {
 
 static USER_IDENTITY: Object = Object {
     members: &[
-        text("type"),
-        text("principalId"),
-        text("arn"),
-        text("accountId"),
-        text("accessKeyId"),
-        text("userName"),
-        member("sessionContext", Kind::Object(&SESSION_CONTEXT)),
-        member("onBehalfOf", Kind::Object(&ON_BEHALF_OF)),
-        member("inScopeOf", Kind::Object(&IN_SCOPE_OF)),
-        text("invokedBy"),
-        text("identityProvider"),
+        text!("type"),
+        text!("principalId"),
+        text!("arn"),
+        text!("accountId"),
+        text!("accessKeyId"),
+        text!("userName"),
+        member!("sessionContext", Kind::Object(&SESSION_CONTEXT)),
+        member!("onBehalfOf", Kind::Object(&ON_BEHALF_OF)),
+        member!("inScopeOf", Kind::Object(&IN_SCOPE_OF)),
+        text!("invokedBy"),
+        text!("identityProvider"),
     ],
 };
 
 static SESSION_CONTEXT: Object = Object {
     members: &[
-        member("attributes", Kind::Object(&SESSION_ATTRIBUTES)),
-        member("sessionIssuer", Kind::Object(&SESSION_ISSUER)),
-        member("webIdFederationData", Kind::Object(&WEB_ID_FEDERATION_DATA)),
-        text("sourceIdentity"),
-        text("ec2RoleDelivery"),
-        text("ec2IssuedInVpc"),
+        member!("attributes", Kind::Object(&SESSION_ATTRIBUTES)),
+        member!("sessionIssuer", Kind::Object(&SESSION_ISSUER)),
+        member!("webIdFederationData", Kind::Object(&WEB_ID_FEDERATION_DATA)),
+        text!("sourceIdentity"),
+        text!("ec2RoleDelivery"),
+        text!("ec2IssuedInVpc"),
     ],
 };
 
 static SESSION_ATTRIBUTES: Object =
-    Object { members: &[member("creationDate", Kind::Time), text("mfaAuthenticated")] };
+    Object { members: &[member!("creationDate", Kind::Time), text!("mfaAuthenticated")] };
 
 static SESSION_ISSUER: Object = Object {
-    members: &[text("type"), text("principalId"), text("arn"), text("accountId"), text("userName")],
+    members: &[
+        text!("type"),
+        text!("principalId"),
+        text!("arn"),
+        text!("accountId"),
+        text!("userName"),
+    ],
 };
 
 static WEB_ID_FEDERATION_DATA: Object =
-    Object { members: &[text("federatedProvider"), map("attributes")] };
+    Object { members: &[text!("federatedProvider"), map!("attributes")] };
 
-static ON_BEHALF_OF: Object = Object { members: &[text("userId"), text("identityStoreArn")] };
+static ON_BEHALF_OF: Object = Object { members: &[text!("userId"), text!("identityStoreArn")] };
 
 static IN_SCOPE_OF: Object = Object {
     members: &[
-        text("sourceArn"),
-        text("sourceAccount"),
-        text("issuerType"),
-        text("credentialsIssuedTo"),
+        text!("sourceArn"),
+        text!("sourceAccount"),
+        text!("issuerType"),
+        text!("credentialsIssuedTo"),
     ],
 };
 
 static RESOURCE: Object = Object {
     members: &[
-        text("accountId"),
-        text("type"),
-        text("ARN"),
-        text("ARNPrefix"),
-        member("arn", Kind::Alias(2)),
-        member("arnPrefix", Kind::Alias(3)),
+        text!("accountId"),
+        text!("type"),
+        text!("ARN"),
+        text!("ARNPrefix"),
+        member!("arn", Kind::Alias(2)),
+        member!("arnPrefix", Kind::Alias(3)),
     ],
 };
 
 static TLS_DETAILS: Object = Object {
-    members: &[text("tlsVersion"), text("cipherSuite"), text("clientProvidedHostHeader")],
+    members: &[text!("tlsVersion"), text!("cipherSuite"), text!("clientProvidedHostHeader")],
 };
 
-static EVENT_CONTEXT: Object =
-    Object { members: &[map("requestContext"), member("tagContext", Kind::Object(&TAG_CONTEXT))] };
+static EVENT_CONTEXT: Object = Object {
+    members: &[map!("requestContext"), member!("tagContext", Kind::Object(&TAG_CONTEXT))],
+};
 
-static TAG_CONTEXT: Object =
-    Object { members: &[map("principalTags"), member("resourceTags", Kind::List(&RESOURCE_TAG))] };
+static TAG_CONTEXT: Object = Object {
+    members: &[map!("principalTags"), member!("resourceTags", Kind::List(&RESOURCE_TAG))],
+};
 
-static RESOURCE_TAG: Object = Object { members: &[text("arn"), map("tags")] };
+static RESOURCE_TAG: Object = Object { members: &[text!("arn"), map!("tags")] };
+
+/// The elements of `cairn_resources`; not part of a record.
+pub(crate) static NAMED_RESOURCE: Object = Object { members: &[text!("type"), text!("name")] };
 
 #[cfg(test)]
 mod tests {
@@ -192,6 +216,14 @@ mod tests {
             (place::RESPONSE_ELEMENTS, "responseElements"),
         ] {
             assert_eq!(EVENT.number(key.as_bytes()), Some(place));
+        }
+        for (place, key) in [
+            (place::TYPE, "type"),
+            (place::PRINCIPAL_ID, "principalId"),
+            (place::ARN, "arn"),
+            (place::USER_NAME, "userName"),
+        ] {
+            assert_eq!(USER_IDENTITY.number(key.as_bytes()), Some(place));
         }
     }
 

@@ -76,14 +76,19 @@ impl<O: Out> Writer<'_, O> {
                 SAME => self.out.put(self.shape.text()?),
                 OTHER => {
                     let key = self.shape.text()?;
-                    self.key(key);
+                    self.out.put_byte(b'"');
+                    self.out.put(key);
+                    self.colon();
                     self.out.put(self.rest.text()?);
                 }
                 _ => {
                     let (number, how) = (usize::from((code - 1) / 4), (code - 1) % 4);
                     let member = object.members.get(number);
                     let member = member.ok_or("its shape names an unknown member")?;
-                    self.key(member.key.as_bytes());
+                    self.out.put(member.lead.as_bytes());
+                    if self.spaced {
+                        self.out.put_byte(b' ');
+                    }
                     let (number, kind) = match member.kind {
                         Kind::Alias(of) => (of, object.members[of].kind),
                         kind => (number, kind),
@@ -102,14 +107,6 @@ impl<O: Out> Writer<'_, O> {
         if self.spaced {
             self.out.put_byte(b' ');
         }
-    }
-
-    /// `key` as it stands between its quotes.
-    #[inline]
-    fn key(&mut self, key: &[u8]) {
-        self.out.put_byte(b'"');
-        self.out.put(key);
-        self.colon();
     }
 
     /// The end of a key and the colon.

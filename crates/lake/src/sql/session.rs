@@ -47,9 +47,13 @@ pub fn session(limits: &Limits) -> Result<SessionContext> {
 
 fn runtime(limits: &Limits) -> Result<RuntimeEnv> {
     let disk = match &limits.spill_folder {
-        Some(folder) => DiskManagerBuilder::default()
-            .with_mode(DiskManagerMode::Directories(vec![folder.clone()]))
-            .with_max_temp_directory_size(limits.spill_bytes_max),
+        Some(folder) => {
+            // DataFusion makes its own folder inside, not this one.
+            std::fs::create_dir_all(folder)?;
+            DiskManagerBuilder::default()
+                .with_mode(DiskManagerMode::Directories(vec![folder.clone()]))
+                .with_max_temp_directory_size(limits.spill_bytes_max)
+        }
         None => DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
     };
     RuntimeEnvBuilder::new()

@@ -15,6 +15,26 @@ const PLACEHOLDERS: &[&str] = &[
     "<event-data-store-ID>",
 ];
 
+/// The queries that SearchSampleQueries offers and GenerateQuery fills in.
+const OWN: &str = include_str!("../../../server/src/sample_queries/samples.sql");
+
+#[tokio::test]
+async fn our_own_samples_run() {
+    let tables = Tables::new();
+    let mut ran = 0;
+    for statement in OWN.split(';') {
+        let lines = statement.lines().filter(|line| !line.trim_start().starts_with("--"));
+        let query = lines.collect::<Vec<_>>().join("\n");
+        if query.trim().is_empty() {
+            continue;
+        }
+        let answer = tables.ask(query.trim(), &[]).await;
+        assert!(answer.is_ok(), "{query}: {answer:?}");
+        ran += 1;
+    }
+    assert!(ran >= 60, "{ran}");
+}
+
 #[tokio::test]
 async fn published_queries_run() {
     let Some(folder) = std::env::var_os("CAIRN_SQL_SAMPLES") else { return };
