@@ -142,7 +142,7 @@ impl Lake for RealLake {
         let import = self.lake.import(table.as_str(), options).map_err(|e| fault(table, e))?;
         Ok(Box::new(RealImport {
             lake: self.lake.clone(),
-            import: Arc::new(import),
+            import,
             table: table.clone(),
             clock: self.clock.clone(),
         }))

@@ -66,14 +66,16 @@ fn record(number: usize) -> String {
     )
 }
 
+fn row(record: &str) -> RowIn<'_> {
+    RowIn { account: ACCOUNT, record: record.as_bytes() }
+}
+
 fn main() {
     let all: Vec<String> = (0..RECORDS).map(record).collect();
     let headers: Vec<Header<'_>> = all
         .iter()
         .map(|record| read_again(record.as_bytes()).expect("the records made above are good ones"))
         .collect();
-    let row =
-        |record: &'_ String| -> RowIn<'_> { RowIn { account: ACCOUNT, record: record.as_bytes() } };
     let bytes: usize = all.iter().map(String::len).sum();
     println!("{RECORDS} records, {} bytes each", bytes / RECORDS);
 

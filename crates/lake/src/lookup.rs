@@ -62,11 +62,11 @@ pub async fn lookup(view: &View, ask: &Lookup) -> Result<Page, LookupError> {
     let mut search = Search::new(ask);
     let mut sources: Vec<Source> = view.hot.iter().cloned().map(Source::Memory).collect();
     sources.extend(search.row_groups(view).await?);
-    for place in 0..sources.len() {
-        match &sources[place] {
+    for (place, source) in sources.iter().enumerate() {
+        match source {
             Source::Memory(batch) => search.look_at(place, 0, batch)?,
             Source::File { newest_us, .. } if search.is_full(*newest_us) => break,
-            Source::File { .. } => search.look_into(place, &sources[place]).await?,
+            Source::File { .. } => search.look_into(place, source).await?,
         }
     }
     search.page(&sources).await
@@ -385,7 +385,7 @@ fn nested_text<'a>(batch: &'a RecordBatch, path: &str) -> Option<&'a StringArray
     column.as_string_opt::<i32>()
 }
 
-fn value<'a>(values: Option<&'a StringArray>, row: usize) -> Option<&'a str> {
+fn value(values: Option<&StringArray>, row: usize) -> Option<&str> {
     values.filter(|values| values.is_valid(row)).map(|values| values.value(row))
 }
 

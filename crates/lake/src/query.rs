@@ -9,6 +9,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::DataFrame;
 use futures::StreamExt as _;
@@ -182,7 +183,10 @@ impl PreparedQuery {
         leaves(&self.plan, &mut |leaf| {
             let metrics = leaf.metrics().unwrap_or_default();
             // Memory counts nothing, but knows how much it holds.
-            let held = || leaf.partition_statistics(None).ok()?.num_rows.get_value().copied();
+            let held = || {
+                let known = StatisticsContext::new().compute(leaf.as_ref(), &StatisticsArgs::new());
+                known.ok()?.num_rows.get_value().copied()
+            };
             let rows = metrics.output_rows().or_else(held).unwrap_or(0);
             scanned.0 += rows as u64;
             let bytes = metrics.sum_by_name("bytes_scanned").map_or(0, |value| value.as_usize());

@@ -37,7 +37,7 @@ impl World {
     }
 
     async fn append(&self, seqs: std::ops::RangeInclusive<u64>) {
-        let rows: Vec<Row> = seqs.map(|seq| row(seq)).collect();
+        let rows: Vec<Row> = seqs.map(row).collect();
         let places = (0..rows.len() as u32).collect();
         let unreadable = self.lake.append(rows, vec![(NAME.to_owned(), places)]).await.unwrap();
         assert_eq!(unreadable, []);
@@ -99,7 +99,7 @@ fn open(folder: &Path) -> Arc<Lake> {
 fn record(n: u64) -> String {
     let time = "2026-02-28T00:00:00Z".parse::<Timestamp>().unwrap()
         + jiff::SignedDuration::from_mins(n as i64);
-    let user = if n % 10 == 0 { "mallory" } else { "alice" };
+    let user = if n.is_multiple_of(10) { "mallory" } else { "alice" };
     format!(
         r#"{{"eventVersion":"1.11","userIdentity":{{"type":"IAMUser","principalId":"AIDA{n}","arn":"arn:aws:iam::{ACCOUNT}:user/{user}","accountId":"{ACCOUNT}","accessKeyId":"AKIA{user}","userName":"{user}"}},"eventTime":"{time}","eventSource":"s3.amazonaws.com","eventName":"PutBucketPolicy","awsRegion":"us-east-1","sourceIPAddress":"203.0.113.9","userAgent":"aws-cli/2","requestParameters":{{"bucketName":"bucket-{}","deep":{{"n":{n}.50}}}},"responseElements":null,"requestID":"r{n}","eventID":"{:08x}-0000-4000-8000-000000000000","readOnly":false,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"{ACCOUNT}","eventCategory":"Management"}}"#,
         n % 3,

@@ -100,6 +100,7 @@ pub(crate) static EVENT: Object = Object {
 
 /// Places in [`EVENT`] of what the decoder asks for by name.
 pub(crate) mod place {
+    pub const USER_IDENTITY: usize = 1;
     /// In userIdentity.
     pub const TYPE: usize = 0;
     pub const PRINCIPAL_ID: usize = 1;

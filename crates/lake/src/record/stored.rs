@@ -14,6 +14,10 @@ use super::members::{EVENT, Kind, Object};
 use super::rebuild::Column;
 use crate::schema::stored_events_schema;
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a few dozen of them for a batch of thousands of rows"
+)]
 pub(super) enum Stored {
     Text(StringArray),
     Bool(BooleanArray),

@@ -25,9 +25,11 @@ pub struct DataFile {
     store: Arc<dyn ObjectStore>,
     path: Path,
     metadata: OnceCell<ArrowReaderMetadata>,
-    /// By row group and leaf; `None` where the file has none.
-    bloom_filters: Mutex<HashMap<(usize, usize), Option<Arc<Sbbf>>>>,
+    bloom_filters: Mutex<BloomFilters>,
 }
+
+/// By row group and leaf; `None` where the file has none.
+type BloomFilters = HashMap<(usize, usize), Option<Arc<Sbbf>>>;
 
 /// Most footers, with their page index, are found in the last bytes of a file by one read.
 const FOOTER_BYTES_GUESS: usize = 256 << 10;
@@ -81,7 +83,7 @@ impl DataFile {
         Ok(filter)
     }
 
-    fn known_filters(&self) -> MutexGuard<'_, HashMap<(usize, usize), Option<Arc<Sbbf>>>> {
+    fn known_filters(&self) -> MutexGuard<'_, BloomFilters> {
         self.bloom_filters.lock().expect("no holder of this lock can panic")
     }
 
