@@ -101,6 +101,10 @@ fn main() {
     });
 }
 
+fn row(record: &str) -> RowIn<'_> {
+    RowIn { account: ACCOUNT, record: record.as_bytes() }
+}
+
 /// Other work on the machine takes time away, never gives any: the fastest pass is what the code
 /// needs, the mean is what this machine gave.
 fn measure(name: &str, bytes: usize, mut pass: impl FnMut()) {

@@ -18,6 +18,7 @@
 //!   filled: the decoder rebuilds each row it has pushed and keeps the whole record as the rest
 //!   where a single byte differs, so that exactness never depends on cleverness.
 
+pub(crate) mod block;
 pub(crate) mod members;
 pub(crate) mod rebuild;
 pub(crate) mod shape;
@@ -25,7 +26,7 @@ mod stored;
 mod text;
 pub(crate) mod time;
 
-pub(crate) use text::{Comparison, end_of_plain_run, push_unescaped, put_escaped};
+pub(crate) use text::{Comparison, Out, end_of_plain_run, push_unescaped};
 
 use arrow::array::{Array, BinaryArray, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::cast;

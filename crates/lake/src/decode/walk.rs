@@ -12,7 +12,7 @@ use crate::record::shape::{
     COLUMN, COMPACT, END, LIST_END, LONE_TEXT, LONE_VALUE, MARKED, MARKS_MAX, NULL, OTHER,
     OTHERWISE, REST, SAME, SPACED, code, looks_like_a_value, push_number, push_text,
 };
-use crate::record::{Comparison, push_unescaped, put_escaped};
+use crate::record::{Comparison, Out, push_unescaped};
 
 /// What the walk over one record notes beside its columns.
 #[derive(Default)]
@@ -173,8 +173,8 @@ impl<'a> Walk<'a> {
         at: usize,
     ) -> Option<(usize, usize)> {
         let number = usize::from(column.next[previous]);
-        let lead = column.object.members.get(number)?.lead.as_bytes();
-        self.text.get(at..)?.starts_with(lead).then(|| (number, self.gap(at + lead.len())))
+        let member = column.object.members.get(number)?;
+        member.leads(self.text.get(at..)?).then(|| (number, self.gap(at + member.lead.len())))
     }
 
     /// The member whose key stands at `at`, if it is known and has no escapes; and where its value
@@ -259,10 +259,9 @@ impl<'a> Walk<'a> {
         match (column, first) {
             (Column::Text(texts), Some(b'"')) => {
                 let (end, escaped) = string_end(self.text, at + 1);
-                let inside = self.slice(at + 1, end);
                 match escaped {
-                    false => texts.push(row, inside),
-                    true if push_escaped(texts, row, inside) => {}
+                    false => texts.push_part(row, self.text, at + 1, end),
+                    true if push_escaped(texts, row, self.slice(at + 1, end)) => {}
                     true => self.keep(&mut place, at, end + 1),
                 }
                 end + 1
@@ -344,19 +343,22 @@ impl<'a> Walk<'a> {
         let mut end = at;
         while self.byte(at) == Some(b'"') {
             let (key_end, escaped, value) = self.key(at);
-            let key = self.slice(at + 1, key_end);
             let entry = map.next();
             match escaped {
-                false => map.keys().push(entry, key),
-                true => exact &= push_escaped(map.keys(), entry, key),
+                false => map.keys().push_part(entry, self.text, at + 1, key_end),
+                true => {
+                    exact &= push_escaped(map.keys(), entry, self.slice(at + 1, key_end));
+                }
             }
             let value_end = match self.byte(value) {
                 Some(b'"') => {
                     let (value_end, escaped) = string_end(self.text, value + 1);
-                    let inside = self.slice(value + 1, value_end);
                     match escaped {
-                        false => map.values().push(entry, inside),
-                        true => exact &= push_escaped(map.values(), entry, inside),
+                        false => map.values().push_part(entry, self.text, value + 1, value_end),
+                        true => {
+                            let inside = self.slice(value + 1, value_end);
+                            exact &= push_escaped(map.values(), entry, inside);
+                        }
                     }
                     if looks_like_a_value(map.values().get(entry).unwrap_or_default()) {
                         exact &= nth < MARKS_MAX;
@@ -481,6 +483,6 @@ fn place_of(object: &Object, number: usize) -> usize {
 fn push_escaped(texts: &mut TextColumn, row: usize, inside: &[u8]) -> bool {
     texts.push_with(row, |values| push_unescaped(values, inside));
     let mut comparison = Comparison::with(inside);
-    put_escaped(&mut comparison, texts.get(row).unwrap_or_default());
+    comparison.put_escaped(texts.get(row).unwrap_or_default());
     comparison.is_same()
 }

@@ -3,6 +3,8 @@
 //! The place of a member in its object is its number in stored shapes: never change the order, add
 //! new ones at the end.
 
+use super::block;
+
 /// How the value of a member becomes a column.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
@@ -23,13 +25,34 @@ pub(crate) struct Member {
     pub key: &'static str,
     /// The key in quotes and its colon, as they stand in the record.
     pub lead: &'static str,
+    /// The same, to be compared as a block, and which bytes of it count.
+    pub lead_block: [u8; block::BYTES],
+    pub lead_mask: [u8; block::BYTES],
     pub kind: Kind,
+}
+
+/// A lead as a block and its mask. One that does not fit does not compile.
+const fn block_of(lead: &str) -> ([u8; block::BYTES], [u8; block::BYTES]) {
+    let (mut block, mut mask) = ([0; block::BYTES], [0; block::BYTES]);
+    let mut at = 0;
+    while at < lead.len() {
+        block[at] = lead.as_bytes()[at];
+        mask[at] = 0xFF;
+        at += 1;
+    }
+    (block, mask)
 }
 
 /// A member; its parts are put together when this is compiled.
 macro_rules! member {
     ($key:literal, $kind:expr) => {
-        Member { key: $key, lead: concat!("\"", $key, "\":"), kind: $kind }
+        Member {
+            key: $key,
+            lead: concat!("\"", $key, "\":"),
+            lead_block: block_of(concat!("\"", $key, "\":")).0,
+            lead_mask: block_of(concat!("\"", $key, "\":")).1,
+            kind: $kind,
+        }
     };
 }
 macro_rules! text {
@@ -46,6 +69,17 @@ macro_rules! map {
 #[derive(Debug)]
 pub(crate) struct Object {
     pub members: &'static [Member],
+}
+
+impl Member {
+    /// Whether `text` begins with the lead.
+    #[inline(always)]
+    pub fn leads(&self, text: &[u8]) -> bool {
+        match text.first_chunk() {
+            Some(block) => block::are_alike(block, &self.lead_block, &self.lead_mask),
+            None => text.starts_with(self.lead.as_bytes()),
+        }
+    }
 }
 
 impl Object {

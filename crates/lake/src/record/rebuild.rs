@@ -7,7 +7,7 @@ use super::shape::{
     COLUMN, COMPACT, Cursor, END, LIST_END, LONE_TEXT, LONE_VALUE, MARKED, MARKS_MAX, NULL, OTHER,
     OTHERWISE, REST, SAME, SPACED, WHOLE, looks_like_a_value,
 };
-use super::text::{Out, put_escaped};
+use super::text::Out;
 use super::time;
 
 /// A column as rebuilding sees it. Each method is asked only of columns of that kind; `None` stands
@@ -85,7 +85,7 @@ impl<O: Out> Writer<'_, O> {
                     let (number, how) = (usize::from((code - 1) / 4), (code - 1) % 4);
                     let member = object.members.get(number);
                     let member = member.ok_or("its shape names an unknown member")?;
-                    self.out.put(member.lead.as_bytes());
+                    self.out.put_lead(member);
                     if self.spaced {
                         self.out.put_byte(b' ');
                     }
@@ -122,7 +122,7 @@ impl<O: Out> Writer<'_, O> {
     #[inline]
     fn string(&mut self, text: &[u8]) {
         self.out.put_byte(b'"');
-        put_escaped(self.out, text);
+        self.out.put_escaped(text);
         self.out.put_byte(b'"');
     }
 
@@ -160,7 +160,7 @@ impl<O: Out> Writer<'_, O> {
             }
             let (key, value) = column.entry(place);
             self.out.put_byte(b'"');
-            put_escaped(self.out, key);
+            self.out.put_escaped(key);
             self.colon();
             let is_marked = nth < MARKS_MAX && marks >> nth & 1 == 1;
             match value {

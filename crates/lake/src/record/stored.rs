@@ -22,7 +22,7 @@ pub(super) enum Stored {
     Text(StringArray),
     Bool(BooleanArray),
     Time(TimestampMicrosecondArray),
-    Map { map: MapArray, keys: StringArray, values: StringArray },
+    Map { map: Box<MapArray>, keys: StringArray, values: StringArray },
     Object(Vec<Stored>),
     List { list: ListArray, element: Vec<Stored> },
 }
@@ -52,7 +52,7 @@ impl Stored {
             Kind::Bool => Stored::Bool(array.as_boolean().clone()),
             Kind::Time => Stored::Time(array.as_primitive::<TimestampMicrosecondType>().clone()),
             Kind::Map => {
-                let map = array.as_map().clone();
+                let map = Box::new(array.as_map().clone());
                 let keys = map.keys().as_string().clone();
                 let values = map.values().as_string().clone();
                 Stored::Map { map, keys, values }

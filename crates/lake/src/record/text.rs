@@ -1,15 +1,32 @@
 //! Strings of JSON: from their characters to their escapes and back.
 
+use super::block;
+use super::members::Member;
+
 /// Where a record is written to.
 pub(crate) trait Out {
     fn put(&mut self, bytes: &[u8]);
     fn put_byte(&mut self, byte: u8);
+    /// The key of a member and its colon.
+    fn put_lead(&mut self, member: &Member);
+    /// The inside of the string that holds `text`, with no more escapes than RFC 8259 demands.
+    fn put_escaped(&mut self, text: &[u8]);
 }
 
 impl Out for Vec<u8> {
     #[inline]
     fn put_byte(&mut self, byte: u8) {
         self.push(byte);
+    }
+
+    #[inline]
+    fn put_lead(&mut self, member: &Member) {
+        self.put(member.lead.as_bytes());
+    }
+
+    #[inline]
+    fn put_escaped(&mut self, text: &[u8]) {
+        put_escapes(self, text);
     }
 
     #[inline]
@@ -44,6 +61,25 @@ impl Out for Comparison<'_> {
         }
     }
 
+    #[inline(always)]
+    fn put_lead(&mut self, member: &Member) {
+        match member.leads(self.left) {
+            true => self.left = &self.left[member.lead.len()..],
+            false => self.same = false,
+        }
+    }
+
+    /// What is expected is read instead of `text`: where they are the same up to a quote that ends
+    /// them both, there is nothing to escape in either.
+    #[inline(always)]
+    fn put_escaped(&mut self, text: &[u8]) {
+        let end = end_of_plain_run(self.left, 0);
+        match self.left.split_at_checked(text.len()) {
+            Some((start, left)) if end == text.len() && start == text => self.left = left,
+            _ => put_escapes(self, text),
+        }
+    }
+
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
         match self.left.split_at_checked(bytes.len()) {
@@ -53,18 +89,10 @@ impl Out for Comparison<'_> {
     }
 }
 
-/// Writes the inside of the string that holds `text`, with no more escapes than RFC 8259 demands.
-#[inline]
-pub(crate) fn put_escaped(out: &mut impl Out, text: &[u8]) {
+fn put_escapes(out: &mut impl Out, mut text: &[u8]) {
     let plain = end_of_plain_run(text, 0);
     out.put(&text[..plain]);
-    if plain < text.len() {
-        put_escapes(out, &text[plain..]);
-    }
-}
-
-#[cold]
-fn put_escapes(out: &mut impl Out, mut text: &[u8]) {
+    text = &text[plain..];
     while let Some((byte, _)) = text.split_first() {
         match byte {
             b'"' => out.put(b"\\\""),
@@ -130,18 +158,15 @@ fn hex4(digits: &[u8]) -> Option<u16> {
     })
 }
 
-const EACH: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
 /// The next place from `at` on where a quote, a backslash or a control character stands, or the end.
 #[inline(always)]
 pub(crate) fn end_of_plain_run(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let found = stops(u64::from_le_bytes(*eight));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let stop = block::first_stop(block);
+        at += stop;
+        if stop < block::BYTES {
+            return at;
         }
-        at += 8;
     }
     while let Some(byte) = bytes.get(at) {
         if *byte < 0x20 || *byte == b'"' || *byte == b'\\' {
@@ -152,17 +177,6 @@ pub(crate) fn end_of_plain_run(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Sets the high bit of each of the eight bytes that ends a plain run. Borrows between bytes may set
-/// bits above a true one, never below it, so the lowest bit is exact.
-#[inline(always)]
-fn stops(word: u64) -> u64 {
-    let zero_bytes = |word: u64| word.wrapping_sub(EACH) & !word;
-    let quote = zero_bytes(word ^ (EACH * b'"' as u64));
-    let backslash = zero_bytes(word ^ (EACH * b'\\' as u64));
-    let control = word.wrapping_sub(EACH * 0x20) & !word;
-    (quote | backslash | control) & HIGH
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,9 +185,20 @@ mod tests {
         #[test]
         fn serde_json_escapes_as_we_do(text in "(?s).{0,20}|[\"\\\\\u{0}-\u{1f}\u{7f}é]{0,20}") {
             let mut ours = Vec::new();
-            put_escaped(&mut ours, text.as_bytes());
+            ours.put_escaped(text.as_bytes());
             let theirs = serde_json::to_string(&text).unwrap();
             assert_eq!(format!("\"{}\"", String::from_utf8(ours.clone()).unwrap()), theirs);
+            let mut comparison = Comparison::with(&ours);
+            comparison.put_escaped(text.as_bytes());
+            assert!(comparison.is_same());
+            // Whatever follows, and whatever is missing.
+            for (more, same) in [("\"", true), ("x", false), ("\\\\", false)] {
+                let longer = [&ours, more.as_bytes()].concat();
+                let mut comparison = Comparison::with(&longer);
+                comparison.put_escaped(text.as_bytes());
+                comparison.put_byte(b'"');
+                assert_eq!(comparison.is_same(), same);
+            }
             let mut back = Vec::new();
             push_unescaped(&mut back, &ours);
             assert_eq!(back, text.as_bytes());
