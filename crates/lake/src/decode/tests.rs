@@ -356,6 +356,9 @@ fn a_refused_record_leaves_the_batch_as_it_was() {
         assert_eq!((decoder.rows(), decoder.bytes()), (expected.len(), bytes));
     }
     assert!(decoder.push(RowIn { account: ACCOUNT, record: b"{\"a\":\"\xff\"}" }).is_err());
+    let header = event::read_again(good.as_bytes()).unwrap();
+    let not_utf8 = RowIn { account: ACCOUNT, record: b"{\"a\":\"\xff\"}" };
+    assert!(matches!(decoder.push_checked(not_utf8, &header), Err(Refused::Record(_))));
     let batch = decoder.finish();
     assert_eq!(records(&batch).unwrap().iter().flatten().collect::<Vec<_>>(), expected);
     assert_eq!((decoder.rows(), decoder.bytes()), (0, 0));

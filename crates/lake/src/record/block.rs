@@ -7,17 +7,16 @@ const EACH: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
 #[inline(always)]
-fn words(block: &[u8; BYTES]) -> [u64; 4] {
-    let (eights, _) = block.as_chunks::<8>();
-    [0, 1, 2, 3].map(|at| u64::from_le_bytes(eights[at]))
+fn word(block: &[u8; BYTES], at: usize) -> u64 {
+    u64::from_le_bytes(block.as_chunks().0[at])
 }
 
 /// Where in the block the first quote, backslash or control character stands; 32 when nowhere.
 #[inline(always)]
 pub(crate) fn first_stop(block: &[u8; BYTES]) -> usize {
-    let [a, b, c, d] = words(block).map(stops);
-    let low = u128::from(a) | u128::from(b) << 64;
-    let high = u128::from(c) | u128::from(d) << 64;
+    // Written out: closures over arrays are not always inlined in a release build.
+    let low = u128::from(stops(word(block, 0))) | u128::from(stops(word(block, 1))) << 64;
+    let high = u128::from(stops(word(block, 2))) | u128::from(stops(word(block, 3))) << 64;
     let (half, start) = if low != 0 { (low, 0) } else { (high, 16) };
     start + half.trailing_zeros() as usize / 8
 }
@@ -36,9 +35,16 @@ fn stops(word: u64) -> u64 {
 /// Whether both are the same where the bits of `mask` are set.
 #[inline(always)]
 pub(crate) fn are_alike(a: &[u8; BYTES], b: &[u8; BYTES], mask: &[u8; BYTES]) -> bool {
-    let (a, b, mask) = (words(a), words(b), words(mask));
-    let differs = |at: usize| (a[at] ^ b[at]) & mask[at];
-    differs(0) | differs(1) | differs(2) | differs(3) == 0
+    differs(a, b, mask, 0)
+        | differs(a, b, mask, 1)
+        | differs(a, b, mask, 2)
+        | differs(a, b, mask, 3)
+        == 0
+}
+
+#[inline(always)]
+fn differs(a: &[u8; BYTES], b: &[u8; BYTES], mask: &[u8; BYTES], at: usize) -> u64 {
+    (word(a, at) ^ word(b, at)) & word(mask, at)
 }
 
 #[cfg(test)]
