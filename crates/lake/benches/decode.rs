@@ -66,10 +66,6 @@ fn record(number: usize) -> String {
     )
 }
 
-fn row(record: &str) -> RowIn<'_> {
-    RowIn { account: ACCOUNT, record: record.as_bytes() }
-}
-
 fn main() {
     let all: Vec<String> = (0..RECORDS).map(record).collect();
     let headers: Vec<Header<'_>> = all

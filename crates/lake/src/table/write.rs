@@ -11,7 +11,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{concat_batches, interleave_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -20,6 +20,8 @@ use parquet::schema::types::ColumnPath;
 pub const ROW_GROUP_ROWS: usize = 131_072;
 const PAGE_BYTES: usize = 64 << 10;
 const PAGE_ROWS: usize = 8_192;
+/// A column whose distinct values take more is written without a dictionary from there on.
+const DICTIONARY_BYTES_MAX: usize = 4 << 20;
 /// Rows that are put in order and encoded at a time.
 const CHUNK_ROWS: usize = 16_384;
 
@@ -125,12 +127,18 @@ fn properties(effort: Effort) -> WriterProperties {
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_size_limit(PAGE_BYTES)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
         .set_data_page_row_count_limit(PAGE_ROWS)
         // Pages of other columns are found by their row numbers; only the time is in order.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_column_statistics_enabled(ColumnPath::from("eventtime"), EnabledStatistics::Page)
         .set_statistics_truncate_length(Some(64))
         .set_created_by(concat!("cairn ", env!("CARGO_PKG_VERSION")).to_owned());
+    // Times in order differ by little.
+    let time = ColumnPath::from("eventtime");
+    properties = properties
+        .set_column_dictionary_enabled(time.clone(), false)
+        .set_column_encoding(time, Encoding::DELTA_BINARY_PACKED);
     // Every value is another: a dictionary would only be given up after a megabyte of it.
     for unique in ["eventid", "requestid"] {
         let column = ColumnPath::from(unique);
