@@ -181,7 +181,12 @@ async fn ask(cx: Cx<'_>, body: &[u8]) -> Result<String, Refused> {
     // A store is all its owner's, also what is about other accounts; history is everybody's.
     let account = asked.event_data_store.is_none().then_some(*cx.caller.account());
     let lookup = Lookup { account, region: asked.region.clone(), from, to, filters, after, limit };
-    let page = cx.node.lake.lookup(&table, lookup).await.map_err(unavailable)?;
+    let lake = cx.node.lake.as_ref();
+    let page = match asked.event_data_store {
+        None => history::asked(lake, lookup).await,
+        Some(_) => lake.lookup(&table, lookup).await,
+    };
+    let page = page.map_err(unavailable)?;
     Ok(shown(page, &query))
 }
 

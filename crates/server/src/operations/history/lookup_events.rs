@@ -7,8 +7,8 @@ use event::Category;
 use event::lookup::{Field, Filter, Found, Lookup, Test};
 use jiff::Timestamp;
 
-use super::kept_from;
-use crate::lake::{LakeFault, TableName};
+use super::{asked, kept_from};
+use crate::lake::LakeFault;
 use crate::operations::Cx;
 use crate::page_token;
 
@@ -77,7 +77,7 @@ pub async fn lookup_events(
         after,
         limit,
     };
-    let page = cx.node.lake.lookup(&TableName::history(), ask).await.map_err(unavailable)?;
+    let page = asked(cx.node.lake.as_ref(), ask).await.map_err(unavailable)?;
     let next_token = page
         .events
         .last()
