@@ -64,7 +64,8 @@ impl LogFile for SourceFile {
     }
 }
 
-/// The log files of all sources, in order of name within each. A source without any is an error.
+/// The log files of all sources, within each in the order in which CloudTrail delivered them: events
+/// of one time come together whatever their account and Region. A source without any is an error.
 pub async fn list(sources: &[String], data: Option<&Path>) -> Result<Vec<SourceFile>> {
     let mut files = Vec::new();
     for source in sources {
@@ -73,12 +74,27 @@ pub async fn list(sources: &[String], data: Option<&Path>) -> Result<Vec<SourceF
             Some(place) => in_bucket(place, data, &mut files).await?,
             None => on_disk(Path::new(source), true, &mut files)?,
         }
-        files[before..].sort_by(|a, b| a.name.cmp(&b.name));
+        files[before..].sort_by(|a, b| order_of(&a.name).cmp(&order_of(&b.name)));
         if files.len() == before {
             bail!("{source} holds no log files: names end with {}", ENDINGS.join(", "));
         }
     }
     Ok(files)
+}
+
+/// `…/ACCOUNT_CloudTrail_REGION_20260305T1015Z_RANDOM.json.gz` was delivered at the time in its name;
+/// other names follow in their own order.
+fn order_of(name: &str) -> (bool, &str, &str) {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let is_time = |part: &&str| {
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        matches!(part.as_bytes(), [.., b'Z'])
+            && part.split_once('T').is_some_and(|(day, time)| {
+                day.len() == 8 && digits(day) && time.len() == 5 && digits(&time[..4])
+            })
+    };
+    let time = file.split('_').find(is_time);
+    (time.is_none(), time.unwrap_or_default(), name)
 }
 
 fn on_disk(path: &Path, is_named: bool, files: &mut Vec<SourceFile>) -> Result<()> {
@@ -136,6 +152,19 @@ fn is_log_file(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_come_in_the_order_of_their_delivery() {
+        let mut names = [
+            "x/other.json",
+            "x/2/2_CloudTrail_us-east-1_20260305T1015Z_a.json.gz",
+            "x/1/1_CloudTrail_us-east-1_20260306T0000Z_b.json.gz",
+            "x/1/1_CloudTrail_eu-west-1_20260305T1015Z_c.json.gz",
+        ];
+        names.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
+        let last: Vec<char> = names.iter().filter_map(|name| name.chars().nth(2)).collect();
+        assert_eq!(last, ['1', '2', '1', 'o']);
+    }
 
     #[tokio::test]
     async fn folders_are_read_to_the_bottom_and_digests_stay_out() {

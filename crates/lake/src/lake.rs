@@ -53,6 +53,8 @@ pub enum LakeError {
 pub struct Lake {
     storage: Storage,
     tables: RwLock<HashMap<String, Arc<Table>>>,
+    /// One table is opened at a time: two callers must not begin the same log twice.
+    opening: tokio::sync::Mutex<()>,
     /// One decoder is kept for appending: its buffers fit already.
     decoder: Arc<Mutex<Decoder>>,
     runtime: Option<Runtime>,
@@ -75,6 +77,7 @@ impl Lake {
         Ok(Lake {
             storage,
             tables: RwLock::default(),
+            opening: Default::default(),
             decoder: Arc::default(),
             runtime: Some(runtime),
         })
@@ -102,6 +105,7 @@ impl Lake {
     /// Opens a table of CloudTrail events, beginning it when it is not there. Answers the journal
     /// position up to which its rows are durable.
     pub async fn open_table(&self, name: &str, now: Timestamp) -> Result<u64, LakeError> {
+        let _one = self.opening.lock().await;
         if let Ok(table) = self.table(name) {
             return Ok(table.position());
         }

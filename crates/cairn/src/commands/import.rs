@@ -25,6 +25,8 @@ const COMMIT_BYTES: u64 = 64 << 20;
 const FILES_AT_ONCE: usize = 4;
 /// How often a server that has no room is asked again, and how long it is waited for between.
 const RETRIES_MAX: u32 = 60;
+/// Commits that are tried before the import is given up for now.
+const COMMIT_RETRIES_MAX: u32 = 5;
 const RETRY_REST: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
@@ -183,10 +185,18 @@ async fn send(client: &Client, id: &str, file: &SourceFile) -> Result<Sent> {
 
 async fn commit(client: &Client, id: &str, totals: &mut Totals) -> Result<()> {
     let path = format!("/v1/imports/{id}/commit");
-    let answer = client.own(Method::POST, &path, Bytes::new()).await?.value()?;
-    totals.rows += answer["rows"].as_u64().unwrap_or(0);
-    totals.duplicates += answer["duplicates"].as_u64().unwrap_or(0);
-    Ok(())
+    for _ in 0..COMMIT_RETRIES_MAX {
+        let answer = client.own(Method::POST, &path, Bytes::new()).await?;
+        if matches!(answer.status, 429 | 503) {
+            tokio::time::sleep(RETRY_REST).await;
+            continue;
+        }
+        let answer = answer.value()?;
+        totals.rows += answer["rows"].as_u64().unwrap_or(0);
+        totals.duplicates += answer["duplicates"].as_u64().unwrap_or(0);
+        return Ok(());
+    }
+    bail!("the server cannot commit now; what was committed is in: start the import again later")
 }
 
 /// The ARN of the store that is meant.

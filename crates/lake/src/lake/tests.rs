@@ -303,3 +303,23 @@ async fn what_comes_after_a_commit_began_is_not_in_it() {
     world.append(11..=20).await;
     assert_eq!(world.count().await, 20);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_many_open_at_once_is_begun_once() {
+    let world = World::new().await;
+    // Two lakes are two nodes over one store; each is asked by several at once.
+    let other = open(world.folder.path());
+    let opened = |lake: Arc<Lake>| async move {
+        lake.open_table("new", "2026-03-02T12:00:00Z".parse().unwrap()).await
+    };
+    let lakes = [&world.lake, &other, &world.lake, &other, &world.lake, &other];
+    let opening: Vec<_> = lakes.map(|lake| tokio::spawn(opened(lake.clone()))).into();
+    for one in opening {
+        assert_eq!(one.await.unwrap().unwrap(), 0);
+    }
+    let log = world.folder.path().join("new/_delta_log");
+    let commits = std::fs::read_dir(log).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "json")
+    });
+    assert_eq!(commits.count(), 1);
+}

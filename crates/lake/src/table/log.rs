@@ -125,9 +125,11 @@ async fn begin(store: LogStoreRef, columns: &SchemaRef) -> Result<(), LogError> 
     let schema: StructType =
         (&Schema::new(fields)).try_into_kernel().map_err(DeltaTableError::from)?;
     let created = CreateBuilder::new()
-        .with_log_store(store)
+        .with_log_store(store.clone())
         .with_columns(schema.fields().cloned())
         .with_partition_columns([DAY])
+        // Whoever is second must not write the table's columns once more, as another version.
+        .with_commit_properties(CommitProperties::default().with_max_retries(0))
         .with_configuration_property(
             deltalake_core::TableProperty::DataSkippingStatsColumns,
             Some("eventtime"),
@@ -135,8 +137,8 @@ async fn begin(store: LogStoreRef, columns: &SchemaRef) -> Result<(), LogError> 
         .await;
     match created {
         Ok(_) => Ok(()),
-        // Another thread of ours was faster.
-        Err(error) if error.to_string().contains("already exists") => Ok(()),
+        // Another node was faster.
+        Err(_) if store.is_delta_table_location().await? => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
