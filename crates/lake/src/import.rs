@@ -199,6 +199,7 @@ impl Import {
         self.put_waiting(&mut put).await?;
         self.table.add_put(put.files.clone(), now).await?;
         put.files.clear();
+        put.known.shrink();
         Ok(std::mem::take(&mut put.imported))
     }
 

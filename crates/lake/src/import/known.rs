@@ -114,12 +114,16 @@ impl KnownEvents {
 
     /// Remembers the events of files that this import has written.
     pub fn add(&mut self, paths: Vec<String>, ids: HashSet<u128>) {
-        if self.own.len() + ids.len() > OWN_MAX {
-            // Those just put are in no commit yet, so nothing else could tell.
-            *self = KnownEvents::default();
-        }
         self.own.extend(ids);
         self.own_files.extend(paths);
+    }
+
+    /// Forgets what this import wrote when that is too much. Only while all of it is committed:
+    /// until then nothing else could tell that it is there.
+    pub fn shrink(&mut self) {
+        if self.own.len() > OWN_MAX {
+            *self = KnownEvents::default();
+        }
     }
 }
 

@@ -231,18 +231,6 @@ impl Table {
         Ok(())
     }
 
-    /// Adds rows that did not come by the journal, in order of time. Durable and visible when it
-    /// returns.
-    pub async fn add(
-        &self,
-        batches: Arc<Vec<RecordBatch>>,
-        rows: Vec<RowAt>,
-        now: Timestamp,
-    ) -> Result<(), TableError> {
-        let added = self.put_rows(batches, rows, Effort::Quick).await?;
-        self.add_put(added, now).await
-    }
-
     /// Makes files that were put (see [`Table::put_rows`]) part of the table.
     pub async fn add_put(&self, added: Vec<FileEntry>, now: Timestamp) -> Result<(), TableError> {
         if added.is_empty() {
