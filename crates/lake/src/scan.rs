@@ -172,11 +172,10 @@ impl TableProvider for Events {
             let is_own = BinaryExpr::new(Arc::new(column), Operator::Eq, Arc::new(wanted));
             plan = Arc::new(FilterExec::try_new(Arc::new(is_own), plan)?);
         }
-        let is_as_stored = names.len() == stored.len() && !needs_record && self.account.is_none();
-        if is_as_stored && !names.contains(&CHECKSUM) {
+        let schema = plan.schema();
+        if schema.fields().iter().map(|field| field.name()).eq(&names) {
             return Ok(plan);
         }
-        let schema = plan.schema();
         let exprs = names.iter().map(|name| {
             let expr: Arc<dyn PhysicalExpr> = match *name {
                 RECORD => record_expr(&schema, state)?,
