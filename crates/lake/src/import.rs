@@ -13,7 +13,6 @@ mod inflate;
 mod known;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow::array::RecordBatch;
@@ -24,13 +23,14 @@ use jiff::Timestamp;
 use crate::decode::{Decoder, Refused, RowIn};
 use crate::table::log::FileEntry;
 use crate::table::write::{Effort, RowAt, in_order};
-use crate::table::{Table, TableError};
-use known::KnownEvents;
+use crate::table::{FILE_ROWS_MAX, Table, TableError};
+use known::{Ids, KnownEvents};
 
 /// Rows of a batch: enough for its columns to be long, few enough to sort in memory that is near.
 const BATCH_ROWS: usize = 16_384;
-/// Decoded rows that wait in memory, about; then they are put as files, which the commit names.
-const WAITING_BYTES_MAX: usize = 192 << 20;
+/// Decoded rows that wait in memory; then they are put as files, which the commit names.
+const WAITING_ROWS_MAX: usize = FILE_ROWS_MAX;
+const WAITING_BYTES_MAX: usize = 256 << 20;
 /// A record of a log file may be larger than what intake takes from a client.
 pub const FILE_LIMITS: Limits = Limits {
     record_bytes_max: 4 << 20,
@@ -104,6 +104,7 @@ struct Put {
 #[derive(Debug, Default)]
 struct Waiting {
     batches: Vec<Batch>,
+    rows: usize,
     bytes: usize,
 }
 
@@ -130,8 +131,12 @@ impl Import {
         let import = self.clone();
         let added = tokio::task::spawn_blocking(move || import.read(&bytes));
         let read = added.await.map_err(TableError::from)??;
-        if self.waiting().bytes >= WAITING_BYTES_MAX {
-            self.put_waiting(&mut *self.put.lock().await).await?;
+        if self.waiting().is_much() {
+            let mut put = self.put.lock().await;
+            // Somebody else may have put it while this waited.
+            if self.waiting().is_much() {
+                self.put_waiting(&mut put).await?;
+            }
         }
         Ok(read)
     }
@@ -147,6 +152,7 @@ impl Import {
         }
         let mut waiting = self.waiting();
         for batch in batches {
+            waiting.rows += batch.columns.num_rows();
             waiting.bytes += batch.columns.get_array_memory_size();
             waiting.batches.push(batch);
         }
@@ -219,12 +225,13 @@ impl Import {
         let mut rows = in_order(&batches);
         let all = rows.len();
         put.known.look_up(&self.table, &rows).await?;
-        let mut seen = HashSet::with_capacity(rows.len());
+        let mut seen = Ids::with_capacity_and_hasher(rows.len(), Default::default());
         let id = |row: &RowAt| ids[row.batch as usize][row.row as usize];
         rows.retain(|row| !put.known.has(id(row)) && seen.insert(id(row)));
         let kept = rows.len();
         drop(ids);
-        let files = self.table.put_rows(Arc::new(batches), rows, Effort::Quick).await?;
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let files = self.table.put_rows(Arc::new(batches), rows, Effort::Quick, threads).await?;
         let paths = files.iter().map(|file| file.path.clone()).collect();
         put.known.add(paths, seen);
         put.files.extend(files);
@@ -242,6 +249,12 @@ pub fn body_of(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
         Some(unwrapped) => Cow::Owned(unwrapped),
         None => body,
     })
+}
+
+impl Waiting {
+    fn is_much(&self) -> bool {
+        self.rows >= WAITING_ROWS_MAX || self.bytes >= WAITING_BYTES_MAX
+    }
 }
 
 impl ReadFile {

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use catalog::{Deletion, Query, QueryEnd, QueryStatistics, QueryStatus, QueryStore};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -39,6 +40,9 @@ pub struct Queries {
     running: Mutex<HashMap<String, Arc<Running>>>,
     /// Something may have been queued since the last look.
     queued: AtomicBool,
+    woken: Notify,
+    /// How many have ended: changes tell those who wait for one.
+    ended: watch::Sender<u64>,
 }
 
 /// A running query, for those who ask for it or end it.
@@ -55,6 +59,8 @@ impl Queries {
             running: Mutex::default(),
             // A run before this one may have left some.
             queued: AtomicBool::new(true),
+            woken: Notify::new(),
+            ended: watch::Sender::new(0),
         }
     }
 
@@ -74,6 +80,17 @@ impl Queries {
     /// A query has been queued.
     pub fn wake(&self) {
         self.queued.store(true, Ordering::Release);
+        self.woken.notify_one();
+    }
+
+    /// Waits for the next [`Queries::wake`], or returns at once after one that nobody has waited for.
+    pub async fn woken(&self) {
+        self.woken.notified().await;
+    }
+
+    /// Tells whenever a query has ended.
+    pub fn ended(&self) -> watch::Receiver<u64> {
+        self.ended.subscribe()
     }
 
     /// May there be queued queries? Asks once for each [`Queries::wake`].
@@ -89,6 +106,7 @@ impl Queries {
 
     pub fn end(&self, id: &str) {
         self.lock().remove(id);
+        self.ended.send_modify(|count| *count += 1);
     }
 
     /// Ends the run of a query that the catalog says is cancelled.

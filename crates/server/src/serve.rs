@@ -8,7 +8,8 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,8 +18,10 @@ use crate::{credentials, doors, workers};
 
 /// How long open connections may take to finish once a stop was asked for.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// How long a request that is on its way at the moment of a stop may take to arrive.
+/// How long a request that is on its way at the moment of a stop may take to arrive,
 const LAST_CALL: Duration = Duration::from_millis(100);
+/// and the first one of a connection, which nobody opens for nothing.
+const FIRST_REQUEST_MAX: Duration = Duration::from_secs(2);
 /// A client must send its headers within this, or it only holds a place.
 const HEADERS_MAX: Duration = Duration::from_secs(30);
 
@@ -90,7 +93,16 @@ pub async fn serve(
         }
     };
     let _ = tokio::time::timeout(LAST_CALL, last_call).await;
-    drop(listener);
+    // A connection made between the last accept and the close would be reset, its request unanswered.
+    refuse_newcomers(&listener);
+    // Asked of the system itself: the runtime may not have heard of the last ones yet.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok((stream, peer)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            let Ok(stream) = stream else { continue };
+            connections.spawn(connection(node.clone(), stream, peer, stop.clone()));
+        }
+    }
     connections.close();
     if tokio::time::timeout(DRAIN_MAX, connections.wait()).await.is_err() {
         tracing::warn!("some connections did not finish in time");
@@ -104,15 +116,31 @@ pub async fn serve(
     outcome
 }
 
-async fn connection(
-    node: Arc<Node>,
-    stream: tokio::net::TcpStream,
-    peer: SocketAddr,
-    stop: CancellationToken,
-) {
-    let service = service_fn(move |request| {
-        let node = node.clone();
-        async move { Ok::<_, std::convert::Infallible>(doors::route(node, peer, request).await) }
+/// From here on nobody's connection is made: the system drops the first packet, and when it is sent
+/// again the port is closed. Other systems than Linux keep a gap of microseconds.
+#[cfg(target_os = "linux")]
+fn refuse_newcomers(listener: &TcpListener) {
+    /// Classic BPF, `ret k`: keeps k bytes of a packet.
+    const RETURN: u16 = 0x06;
+    const NOTHING: u32 = 0;
+    let drop_all = [socket2::SockFilter::new(RETURN, 0, 0, NOTHING)];
+    if let Err(error) = socket2::SockRef::from(listener).attach_filter(&drop_all) {
+        tracing::debug!(%error, "connections made while the port closes may be reset");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse_newcomers(_: &TcpListener) {}
+
+async fn connection(node: Arc<Node>, stream: TcpStream, peer: SocketAddr, stop: CancellationToken) {
+    let asked = Arc::new(Notify::new());
+    let service = service_fn({
+        let asked = asked.clone();
+        move |request| {
+            asked.notify_one();
+            let node = node.clone();
+            async move { Ok::<_, std::convert::Infallible>(doors::route(node, peer, request).await) }
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX).max_headers(100);
@@ -129,9 +157,13 @@ async fn connection(
         () = stop.cancelled() => {}
     }
     // A connection whose request is still on its way looks idle, and would be closed unanswered.
+    let last_call = async {
+        tokio::time::sleep(LAST_CALL).await;
+        let _ = tokio::time::timeout(FIRST_REQUEST_MAX - LAST_CALL, asked.notified()).await;
+    };
     tokio::select! {
         _ = serving.as_mut() => return,
-        () = tokio::time::sleep(LAST_CALL) => serving.as_mut().graceful_shutdown(),
+        () = last_call => serving.as_mut().graceful_shutdown(),
     }
     if let Err(error) = serving.await {
         tracing::debug!(%peer, error, "connection ended");

@@ -23,13 +23,16 @@ use crate::table::{Table, TableError};
 /// like others'.
 const OWN_MAX: usize = 6_000_000;
 
+/// Identities, hashed with a key of this process: who writes a file chooses its IDs.
+pub type Ids = HashSet<u128, foldhash::fast::RandomState>;
+
 #[derive(Debug, Default)]
 pub struct KnownEvents {
     /// Paths of files whose rows are in `own`.
     own_files: HashSet<String>,
-    own: HashSet<u128>,
+    own: Ids,
     /// Found in other files and in memory, for the rows that are looked at now.
-    found: HashSet<u128>,
+    found: Ids,
 }
 
 impl KnownEvents {
@@ -113,7 +116,7 @@ impl KnownEvents {
     }
 
     /// Remembers the events of files that this import has written.
-    pub fn add(&mut self, paths: Vec<String>, ids: HashSet<u128>) {
+    pub fn add(&mut self, paths: Vec<String>, ids: Ids) {
         self.own.extend(ids);
         self.own_files.extend(paths);
     }

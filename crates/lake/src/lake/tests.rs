@@ -80,9 +80,9 @@ impl World {
     fn data_files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let table = self.folder.path().join(NAME);
-        for day in std::fs::read_dir(table).unwrap().map(|entry| entry.unwrap().path()) {
-            if day.file_name().unwrap() != "_delta_log" {
-                files.extend(std::fs::read_dir(day).unwrap().map(|file| file.unwrap().path()));
+        for month in std::fs::read_dir(table).unwrap().map(|entry| entry.unwrap().path()) {
+            if month.file_name().unwrap() != "_delta_log" {
+                files.extend(std::fs::read_dir(month).unwrap().map(|file| file.unwrap().path()));
             }
         }
         files
@@ -160,12 +160,12 @@ async fn records_come_back_byte_for_byte_from_memory_and_from_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_follow_each_other_through_memory_and_files_of_several_days() {
+async fn pages_follow_each_other_through_memory_and_files_of_several_months() {
     let world = World::new().await;
     world.append(1..=2500).await;
     world.lake.commit(NAME, 2500, world.now).await.unwrap();
     world.append(2501..=3000).await;
-    assert_eq!(world.data_files().len(), 2, "one file for each day that has committed rows");
+    assert_eq!(world.data_files().len(), 2, "one file for each month that has committed rows");
     let mut numbers = Vec::new();
     let mut ask = world.ask(vec![filter(Field::Username, "mallory")], 50);
     loop {
@@ -276,6 +276,27 @@ async fn small_files_become_one_and_old_files_go() {
     assert_eq!(world.data_files().len(), 1);
     let (world, position) = world.reopened().await;
     assert_eq!((position, world.count().await), (2000, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_past_the_retention_leave_a_file_that_has_younger_ones() {
+    let world = World::new().await;
+    world.append(1..=5000).await;
+    world.lake.commit(NAME, 5000, world.now).await.unwrap();
+    let keep_from = |time: &str| time.parse().unwrap();
+    // Of March, whose first row is less than a day too old, nothing goes yet.
+    assert!(world.lake.maintain(NAME, keep_from("2026-03-01T12:00:00Z"), world.now).await.unwrap());
+    assert!(
+        !world.lake.maintain(NAME, keep_from("2026-03-01T12:00:00Z"), world.now).await.unwrap()
+    );
+    assert_eq!(world.count().await, 5001 - 1440);
+    assert!(world.lake.maintain(NAME, keep_from("2026-03-02T06:00:00Z"), world.now).await.unwrap());
+    assert!(
+        !world.lake.maintain(NAME, keep_from("2026-03-02T06:00:00Z"), world.now).await.unwrap()
+    );
+    let oldest = world.query("SELECT min(eventTime) FROM t").await;
+    assert_eq!(oldest[0][0].as_deref(), Some("2026-03-02 06:00:00.000"));
+    assert_eq!(world.count().await, 5001 - 1440 - 30 * 60);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,8 +20,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-/// The column by which a table is cut into folders: the UTC day of `eventtime`.
-pub const DAY: &str = "cairn_day";
+/// The column by which a table is cut into folders: the first day of the UTC month of `eventtime`.
+pub const MONTH: &str = "cairn_month";
 
 /// The application whose transactions are journal positions.
 const JOURNAL: &str = "cairn-journal";
@@ -33,7 +33,8 @@ pub struct FileEntry {
     pub path: String,
     pub bytes: u64,
     pub rows: u64,
-    pub day: Date,
+    /// Its first day.
+    pub month: Date,
     /// Of `eventtime`, in microseconds.
     pub oldest_us: i64,
     pub newest_us: i64,
@@ -107,7 +108,7 @@ impl Log {
         }
         let operation = DeltaOperation::Write {
             mode: SaveMode::Append,
-            partition_by: Some(vec![DAY.to_owned()]),
+            partition_by: Some(vec![MONTH.to_owned()]),
             predicate: None,
         };
         let finalized = CommitBuilder::from(properties)
@@ -121,13 +122,13 @@ impl Log {
 
 async fn begin(store: LogStoreRef, columns: &SchemaRef) -> Result<(), LogError> {
     let mut fields = columns.fields().to_vec();
-    fields.push(Arc::new(Field::new(DAY, DataType::Date32, true)));
+    fields.push(Arc::new(Field::new(MONTH, DataType::Date32, true)));
     let schema: StructType =
         (&Schema::new(fields)).try_into_kernel().map_err(DeltaTableError::from)?;
     let created = CreateBuilder::new()
         .with_log_store(store.clone())
         .with_columns(schema.fields().cloned())
-        .with_partition_columns([DAY])
+        .with_partition_columns([MONTH])
         // Whoever is second must not write the table's columns once more, as another version.
         .with_commit_properties(CommitProperties::default().with_max_retries(0))
         .with_configuration_property(
@@ -191,7 +192,7 @@ fn remove(file: &FileEntry, change: &Change<'_>, now_ms: i64) -> Remove {
 }
 
 fn partition(file: &FileEntry) -> HashMap<String, Option<String>> {
-    HashMap::from([(DAY.to_owned(), Some(file.day.to_string()))])
+    HashMap::from([(MONTH.to_owned(), Some(file.month.to_string()))])
 }
 
 fn entry(file: &LogicalFileView) -> Result<FileEntry, LogError> {
@@ -200,8 +201,8 @@ fn entry(file: &LogicalFileView) -> Result<FileEntry, LogError> {
     let statistics = file.stats().ok_or_else(|| damaged("no statistics".to_owned()))?;
     let statistics: Statistics =
         serde_json::from_str(&statistics).map_err(|error| damaged(error.to_string()))?;
-    let day = file.partition_values_map().get(DAY).cloned().flatten();
-    let day = day.ok_or_else(|| damaged("no day".to_owned()))?;
+    let month = file.partition_values_map().get(MONTH).cloned().flatten();
+    let month = month.ok_or_else(|| damaged("no month".to_owned()))?;
     let time = |text: &str| -> Result<i64, LogError> {
         let time: Timestamp = text.parse().map_err(|_| damaged(format!("time {text}")))?;
         Ok(time.as_microsecond())
@@ -209,7 +210,7 @@ fn entry(file: &LogicalFileView) -> Result<FileEntry, LogError> {
     Ok(FileEntry {
         bytes: u64::try_from(file.size()).unwrap_or(0),
         rows: statistics.num_records,
-        day: day.parse().map_err(|_| damaged(format!("day {day}")))?,
+        month: month.parse().map_err(|_| damaged(format!("month {month}")))?,
         oldest_us: time(&statistics.min_values.eventtime)?,
         newest_us: time(&statistics.max_values.eventtime)?,
         path,

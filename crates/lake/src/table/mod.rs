@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   append ─▶ hot: batches in memory, visible at once
-//!               │ commit: by day, in order of time, one file each ─▶ log with the journal's position
+//!               │ commit: by month, in order of time, one file each ─▶ log with the journal's position
 //!               ▼
-//!   files ◀─ compaction (small files of a day become one), expiry (files that are all too old)
+//!   files ◀─ compaction (small files of a month become one), expiry (rows that are too old)
 //! ```
 //! Readers take a [`View`], which never changes. The log has one writer at a time: commits,
 //! imports, compaction and expiry wait for each other.
@@ -24,7 +24,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::TryStreamExt as _;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, civil::Date};
+use jiff::{Timestamp, ToSpan as _, civil::Date};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -34,18 +34,21 @@ use file::DataFile;
 use log::{Change, FileEntry, Log, LogError};
 use write::{Effort, Encoded, RowAt, encode, in_order, joined};
 
-/// Rows of a file at most; a day with more has several.
-pub const FILE_ROWS_MAX: usize = 8 * write::ROW_GROUP_ROWS;
+/// Rows of a file at most, which are rewritten in memory; a month with more has several.
+pub const FILE_ROWS_MAX: usize = write::ROW_GROUP_ROWS;
 /// Appended batches are joined until they have this many rows: a query pays for each batch.
 const HOT_BATCH_ROWS: usize = 8_192;
-/// Files of fewer rows are joined with others of their day,
-const SMALL_FILE_ROWS: u64 = 2 * write::ROW_GROUP_ROWS as u64;
-/// when a day has this many of them,
+/// Files of fewer rows are joined with others of their month,
+const SMALL_FILE_ROWS: u64 = write::ROW_GROUP_ROWS as u64 / 2;
+/// when a month has this many of them,
 const SMALL_FILES_MIN: usize = 8;
-/// or two, and the day has been over for long.
-const DAY_IS_OVER_AFTER: Duration = Duration::from_secs(2 * 3600);
+/// or two, and the month has been over for long.
+const MONTH_IS_OVER_AFTER: Duration = Duration::from_secs(2 * 3600);
 /// Rows that one compaction may hold in memory.
-const COMPACTED_ROWS_MAX: u64 = 4 * write::ROW_GROUP_ROWS as u64;
+const COMPACTED_ROWS_MAX: u64 = FILE_ROWS_MAX as u64;
+/// How much too old the oldest row of a file may become before the file is written without such
+/// rows: retention counts days.
+const EXPIRY_STEP: Duration = Duration::from_secs(24 * 3600);
 /// A file that left the table is removed this much later, so that queries under way can end.
 const REMOVED_FILES_KEPT: Duration = Duration::from_secs(900);
 /// A file that no commit names may be about to be named.
@@ -219,7 +222,7 @@ impl Table {
             return Ok(());
         }
         let rows = in_order(&batches);
-        let added = self.put_rows(batches.clone(), rows, Effort::Quick).await?;
+        let added = self.put_rows(batches.clone(), rows, Effort::Quick, 1).await?;
         let mut log = self.log.lock().await;
         let change = Change { added: &added, position: Some(through), ..Change::default() };
         self.commit_change(&mut log, change, now).await?;
@@ -243,30 +246,33 @@ impl Table {
         Ok(())
     }
 
-    /// Writes rows into files, one or more for each day, which are not part of the table yet.
+    /// Writes rows into files, one or more for each month, which are not part of the table yet.
+    /// So many threads encode at once.
     pub async fn put_rows(
         &self,
         batches: Arc<Vec<RecordBatch>>,
         rows: Vec<RowAt>,
         effort: Effort,
+        threads: usize,
     ) -> Result<Vec<FileEntry>, TableError> {
         let mut put = Vec::new();
-        for (day, rows) in by_day(rows) {
+        for (month, rows) in by_month(rows) {
             for rows in rows.chunks(FILE_ROWS_MAX) {
                 let (batches, rows) = (batches.clone(), rows.to_vec());
-                let encoded = tokio::task::spawn_blocking(move || encode(&batches, &rows, effort));
-                put.push(self.put(day, encoded.await??).await?);
+                let encoded =
+                    tokio::task::spawn_blocking(move || encode(&batches, &rows, effort, threads));
+                put.push(self.put(month, encoded.await??).await?);
             }
         }
         Ok(put)
     }
 
-    async fn put(&self, day: Date, encoded: Encoded) -> Result<FileEntry, TableError> {
-        let path = format!("{}={day}/{}.parquet", log::DAY, uuid::Uuid::new_v4());
+    async fn put(&self, month: Date, encoded: Encoded) -> Result<FileEntry, TableError> {
+        let path = format!("{}={month}/{}.parquet", log::MONTH, uuid::Uuid::new_v4());
         let entry = FileEntry {
             bytes: encoded.bytes.len() as u64,
             rows: encoded.rows,
-            day,
+            month,
             oldest_us: encoded.oldest_us,
             newest_us: encoded.newest_us,
             path,
@@ -304,29 +310,45 @@ impl Table {
         state.view.files = Arc::new(files);
     }
 
-    /// One step of upkeep: drops files that are all older than `keep_from`, or joins small files of
-    /// a day. Is there more to do?
+    /// One step of upkeep: drops rows older than `keep_from`, or joins small files of a month. Is
+    /// there more to do?
     pub async fn maintain(&self, keep_from: Timestamp, now: Timestamp) -> Result<bool, TableError> {
         self.remove_leftovers(now).await;
+        let keep_from_us = keep_from.as_microsecond();
         let files = self.view().files;
-        let expired: Vec<_> = files
-            .iter()
-            .filter(|file| file.entry.newest_us < keep_from.as_microsecond())
-            .cloned()
-            .collect();
+        let expired: Vec<_> =
+            files.iter().filter(|file| file.entry.newest_us < keep_from_us).cloned().collect();
         if !expired.is_empty() {
             self.replace(&expired, Vec::new(), false, now).await?;
             return Ok(true);
         }
+        let long_ago_us = (keep_from - EXPIRY_STEP).as_microsecond();
+        if let Some(file) = files.iter().find(|file| file.entry.oldest_us < long_ago_us) {
+            self.rewrite(std::slice::from_ref(file), Some(keep_from_us), now).await?;
+            return Ok(true);
+        }
         let Some(small) = to_join(&files, now) else { return Ok(false) };
+        self.rewrite(&small, None, now).await?;
+        Ok(true)
+    }
+
+    /// Writes the rows of `old` once more, together, without those that are older than `keep_from_us`.
+    async fn rewrite(
+        &self,
+        old: &[Arc<DataFile>],
+        keep_from_us: Option<i64>,
+        now: Timestamp,
+    ) -> Result<(), TableError> {
         let mut batches = Vec::new();
-        for file in &small {
+        for file in old {
             batches.extend(rows_of(file).await?);
         }
-        let rows = in_order(&batches);
-        let added = self.put_rows(Arc::new(batches), rows, Effort::Thorough).await?;
-        self.replace(&small, added, true, now).await?;
-        Ok(true)
+        let mut rows = in_order(&batches);
+        if let Some(keep_from_us) = keep_from_us {
+            rows.retain(|row| row.time_us >= keep_from_us);
+        }
+        let added = self.put_rows(Arc::new(batches), rows, Effort::Thorough, 1).await?;
+        self.replace(old, added, keep_from_us.is_none(), now).await
     }
 
     async fn replace(
@@ -377,7 +399,7 @@ impl Table {
             let path = object.location.as_ref();
             let age_s = now.as_second() - object.last_modified.timestamp();
             let is_old = age_s > STRANGERS_KEPT.as_secs().cast_signed();
-            if path.starts_with(log::DAY) && !known.contains(path) && is_old {
+            if path.starts_with(log::MONTH) && !known.contains(path) && is_old {
                 self.store.delete(&object.location).await?;
             }
         }
@@ -404,29 +426,42 @@ fn files_of(log: &Log, store: &Arc<dyn ObjectStore>) -> Result<Arc<Vec<Arc<DataF
     Ok(Arc::new(files.map(|entry| Arc::new(DataFile::new(entry, store.clone()))).collect()))
 }
 
-/// Rows in order of time, cut by UTC day.
-fn by_day(rows: Vec<RowAt>) -> BTreeMap<Date, Vec<RowAt>> {
-    let mut days: BTreeMap<Date, Vec<RowAt>> = BTreeMap::new();
+/// Rows in order of time, cut by UTC month.
+fn by_month(rows: Vec<RowAt>) -> BTreeMap<Date, Vec<RowAt>> {
+    let mut months: BTreeMap<Date, Vec<RowAt>> = BTreeMap::new();
+    let mut known = (i64::MAX, i64::MIN, Date::ZERO);
     for row in rows {
-        days.entry(day_of(row.time_us)).or_default().push(row);
+        // Rows in order of time: most have the month of the row before.
+        if !(known.0..known.1).contains(&row.time_us) {
+            let month = month_of(row.time_us);
+            let next = month.saturating_add(1.month());
+            known = (start_us(month), start_us(next), month);
+        }
+        months.entry(known.2).or_default().push(row);
     }
-    days
+    months
 }
 
-pub fn day_of(time_us: i64) -> Date {
+/// The first day of the month of a time.
+pub fn month_of(time_us: i64) -> Date {
     let time = Timestamp::from_microsecond(time_us).unwrap_or(Timestamp::UNIX_EPOCH);
-    time.to_zoned(TimeZone::UTC).date()
+    time.to_zoned(TimeZone::UTC).date().first_of_month()
 }
 
-/// Small files of one day that are worth joining.
+fn start_us(day: Date) -> i64 {
+    let start = day.to_zoned(TimeZone::UTC).map(|start| start.timestamp().as_microsecond());
+    start.unwrap_or(i64::MAX)
+}
+
+/// Small files of one month that are worth joining.
 fn to_join(files: &[Arc<DataFile>], now: Timestamp) -> Option<Vec<Arc<DataFile>>> {
-    let mut days: BTreeMap<Date, Vec<&Arc<DataFile>>> = BTreeMap::new();
+    let mut months: BTreeMap<Date, Vec<&Arc<DataFile>>> = BTreeMap::new();
     for file in files.iter().filter(|file| file.entry.rows < SMALL_FILE_ROWS) {
-        days.entry(file.entry.day).or_default().push(file);
+        months.entry(file.entry.month).or_default().push(file);
     }
-    let today = day_of((now - DAY_IS_OVER_AFTER).as_microsecond());
-    let (_, mut small) = days.into_iter().find(|(day, small)| {
-        small.len() >= SMALL_FILES_MIN || (small.len() >= 2 && *day < today)
+    let this_month = month_of((now - MONTH_IS_OVER_AFTER).as_microsecond());
+    let (_, mut small) = months.into_iter().find(|(month, small)| {
+        small.len() >= SMALL_FILES_MIN || (small.len() >= 2 && *month < this_month)
     })?;
     small.sort_by_key(|file| file.entry.rows);
     let mut rows = 0;

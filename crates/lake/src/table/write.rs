@@ -7,22 +7,26 @@
 //!   page index  the eventtime of every page, where every page lies
 //! ```
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::{concat_batches, interleave_record_batch};
-use arrow::datatypes::TimestampMicrosecondType;
+use std::panic::resume_unwind;
+use std::sync::Mutex;
+
+use arrow::array::{Array, AsArray, RecordBatch, new_null_array};
+use arrow::compute::{concat_batches, interleave};
+use arrow::datatypes::{Field, TimestampMicrosecondType};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 /// Large enough for dictionaries to pay, small enough that a search reads little.
-pub const ROW_GROUP_ROWS: usize = 131_072;
+pub const ROW_GROUP_ROWS: usize = 262_144;
 const PAGE_BYTES: usize = 64 << 10;
 const PAGE_ROWS: usize = 8_192;
 /// A column whose distinct values take more is written without a dictionary from there on.
 const DICTIONARY_BYTES_MAX: usize = 4 << 20;
-/// Rows that are put in order and encoded at a time.
+/// Rows of a column that are put in order and encoded at a time.
 const CHUNK_ROWS: usize = 16_384;
 
 /// Leaf columns with a Bloom filter: what an event, a caller or a resource is looked up by.
@@ -79,22 +83,55 @@ pub fn times(batch: &RecordBatch) -> &[i64] {
     column.as_primitive::<TimestampMicrosecondType>().values()
 }
 
-/// Encodes the given rows, at least one, which are in order of time.
+/// Encodes the given rows, at least one, which are in order of time, on so many threads.
 pub fn encode(
     batches: &[RecordBatch],
     rows: &[RowAt],
     effort: Effort,
+    threads: usize,
 ) -> Result<Encoded, ParquetError> {
     let schema = batches[0].schema();
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties(effort)))?;
-    let by_reference: Vec<&RecordBatch> = batches.iter().collect();
-    for chunk in rows.chunks(CHUNK_ROWS) {
-        let places: Vec<(usize, usize)> =
-            chunk.iter().map(|row| (row.batch as usize, row.row as usize)).collect();
-        match run(&places) {
-            Some((batch, from)) => writer.write(&batches[batch].slice(from, places.len()))?,
-            None => writer.write(&interleave_record_batch(&by_reference, &places)?)?,
+    let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties(effort)))?;
+    let (mut writer, columns_of) = writer.into_serialized_writer()?;
+    for (number, rows) in rows.chunks(ROW_GROUP_ROWS).enumerate() {
+        let chunks: Vec<Chunk> = rows.chunks(CHUNK_ROWS).map(Chunk::of).collect();
+        let mut leaves = columns_of.create_column_writers(number)?.into_iter();
+        let mut leaf_count = vec![0; schema.fields().len()];
+        for leaf in 0..writer.schema_descr().num_columns() {
+            leaf_count[writer.schema_descr().get_column_root_idx(leaf)] += 1;
         }
+        // The largest columns come first, so that no thread begins one when the others are done.
+        let mut work: Vec<Column> = (0..)
+            .zip(leaf_count)
+            .map(|(place, count)| Column { place, leaves: leaves.by_ref().take(count).collect() })
+            .collect();
+        let bytes = |column: &Column| -> usize {
+            batches.iter().map(|batch| batch.column(column.place).get_array_memory_size()).sum()
+        };
+        work.sort_by_cached_key(bytes);
+        let work = Mutex::new(work);
+        let encode_some = || {
+            let mut done = Vec::new();
+            while let Some(column) = next(&work) {
+                let place = column.place;
+                done.push((place, column.encode(schema.field(place), batches, &chunks)?));
+            }
+            Ok::<_, ParquetError>(done)
+        };
+        let mut done = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(encode_some)).collect();
+            let mut done = encode_some()?;
+            for other in others {
+                done.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+            }
+            Ok::<_, ParquetError>(done)
+        })?;
+        done.sort_by_key(|(place, _)| *place);
+        let mut row_group = writer.next_row_group()?;
+        for encoded in done.into_iter().flat_map(|(_, leaves)| leaves) {
+            encoded.append_to_row_group(&mut row_group)?;
+        }
+        row_group.close()?;
     }
     let bytes = writer.into_inner()?;
     Ok(Encoded {
@@ -105,11 +142,69 @@ pub fn encode(
     })
 }
 
-/// Where the places are one run of rows: nothing has to be copied.
-fn run(places: &[(usize, usize)]) -> Option<(usize, usize)> {
-    let (batch, from) = *places.first()?;
-    let follow = (from..).zip(places).all(|(row, place)| *place == (batch, row));
-    follow.then_some((batch, from))
+fn next(work: &Mutex<Vec<Column>>) -> Option<Column> {
+    work.lock().expect("no holder of this lock can panic").pop()
+}
+
+/// A column of a row group that is to be encoded.
+struct Column {
+    place: usize,
+    leaves: Vec<ArrowColumnWriter>,
+}
+
+impl Column {
+    fn encode(
+        mut self,
+        field: &Field,
+        batches: &[RecordBatch],
+        chunks: &[Chunk],
+    ) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
+        let parts: Vec<&dyn Array> =
+            batches.iter().map(|batch| batch.column(self.place).as_ref()).collect();
+        let is_empty = parts.iter().all(|part| part.null_count() == part.len());
+        for chunk in chunks {
+            let rows = match chunk {
+                _ if is_empty => new_null_array(field.data_type(), chunk.len()),
+                Chunk::Run { batch, from, rows } => parts[*batch].slice(*from, *rows),
+                Chunk::Places(places) => interleave(&parts, places)?,
+            };
+            for (leaf, values) in self.leaves.iter_mut().zip(compute_leaves(field, &rows)?) {
+                leaf.write(&values)?;
+            }
+        }
+        self.leaves.into_iter().map(ArrowColumnWriter::close).collect()
+    }
+}
+
+/// Rows that are gathered at a time.
+enum Chunk {
+    /// Nothing has to be copied.
+    Run {
+        batch: usize,
+        from: usize,
+        rows: usize,
+    },
+    Places(Vec<(usize, usize)>),
+}
+
+impl Chunk {
+    fn of(rows: &[RowAt]) -> Chunk {
+        let places: Vec<_> =
+            rows.iter().map(|row| (row.batch as usize, row.row as usize)).collect();
+        match places.first() {
+            Some(&(batch, from)) if (from..).zip(&places).all(|(row, at)| *at == (batch, row)) => {
+                Chunk::Run { batch, from, rows: places.len() }
+            }
+            _ => Chunk::Places(places),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Chunk::Run { rows, .. } => *rows,
+            Chunk::Places(places) => places.len(),
+        }
+    }
 }
 
 /// One batch of several, small ones.

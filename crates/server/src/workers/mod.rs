@@ -54,6 +54,11 @@ pub trait Worker: Send {
     /// state such that doing it again is harmless.
     async fn tick(&mut self) -> Turn;
 
+    /// Waits until the next turn is due: for `pause`, or until there is something to do.
+    async fn rest(&mut self, pause: Duration) {
+        tokio::time::sleep(pause).await;
+    }
+
     /// What is worth doing once more when the server stops.
     async fn last(&mut self) -> Turn {
         Ok(More::No)
@@ -74,7 +79,7 @@ pub fn table(node: &Arc<Node>) -> Result<Vec<Row>, crate::node::OpenError> {
         ("put_log_files", ms(50), Box::new(PutLogFiles::new(node.clone()))),
         ("make_digests", ms(250), Box::new(MakeDigests::new(node.clone()))),
         ("put_digests", ms(250), Box::new(PutDigests::new(node.clone()))),
-        ("run_queries", ms(20), Box::new(RunQueries::new(node.clone()))),
+        ("run_queries", ms(250), Box::new(RunQueries::new(node.clone()))),
         ("deliver_query_results", ms(250), Box::new(DeliverQueryResults::new(node.clone()))),
         ("run_imports", ms(250), Box::new(RunImports::new(node.clone()))),
         ("forget_queries", ms(60_000), Box::new(ForgetQueries::new(node.clone()))),
@@ -148,7 +153,7 @@ async fn turn_after_turn(
         };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(pause) => {}
+            () = worker.rest(pause) => {}
         }
     }
     if let Err(error) = worker.last().await {

@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use catalog::{Query, QueryEnd, QueryStatistics, QueryStatus};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::node::Node;
 use crate::queries;
@@ -17,11 +18,14 @@ use crate::workers::{More, Turn, Worker};
 /// A query that was running when the server stopped, twice, is taken for the reason.
 const ATTEMPTS_MAX: u32 = 2;
 
+/// A query and how it ended, unless there is nothing to enter.
+type Answered = (Query, Option<QueryEnd>);
+
 pub struct RunQueries {
     node: Arc<Node>,
     /// What an earlier run of the server left is queued again.
     recovered: bool,
-    tasks: JoinSet<(Query, Option<QueryEnd>)>,
+    tasks: JoinSet<Answered>,
     /// By the task's id: what to say of a query whose task panicked.
     begun: HashMap<tokio::task::Id, String>,
     /// Ended, but not yet in the catalog.
@@ -44,24 +48,28 @@ impl RunQueries {
     /// Takes in tasks that are done.
     fn gather(&mut self) {
         while let Some(done) = self.tasks.try_join_next_with_id() {
-            let (task, id, end) = match done {
-                Ok((task, (query, end))) => (task, query.asked.id, end),
-                Err(error) => {
-                    // A mistake in the lake costs this query and no other.
-                    let id = self.begun.get(&error.id()).cloned().unwrap_or_default();
-                    tracing::error!(query = id, %error, "a query's task failed");
-                    let end = QueryEnd {
-                        status: QueryStatus::Failed,
-                        error: Some("The query failed because of an internal error.".to_owned()),
-                        statistics: QueryStatistics::default(),
-                        ended_ms: self.node.clock.now().as_millisecond(),
-                    };
-                    (error.id(), id, Some(end))
-                }
-            };
-            self.begun.remove(&task);
-            self.ended.push((id, end));
+            self.take_in(done);
         }
+    }
+
+    fn take_in(&mut self, done: Result<(tokio::task::Id, Answered), JoinError>) {
+        let (task, id, end) = match done {
+            Ok((task, (query, end))) => (task, query.asked.id, end),
+            Err(error) => {
+                // A mistake in the lake costs this query and no other.
+                let id = self.begun.get(&error.id()).cloned().unwrap_or_default();
+                tracing::error!(query = id, %error, "a query's task failed");
+                let end = QueryEnd {
+                    status: QueryStatus::Failed,
+                    error: Some("The query failed because of an internal error.".to_owned()),
+                    statistics: QueryStatistics::default(),
+                    ended_ms: self.node.clock.now().as_millisecond(),
+                };
+                (error.id(), id, Some(end))
+            }
+        };
+        self.begun.remove(&task);
+        self.ended.push((id, end));
     }
 
     /// Enters what has ended. What cannot be entered now stays for the next turn.
@@ -131,6 +139,16 @@ impl Worker for RunQueries {
             }
         }
         Ok(if more { More::Yes } else { More::No })
+    }
+
+    async fn rest(&mut self, pause: Duration) {
+        let node = self.node.clone();
+        let done = tokio::select! {
+            Some(done) = self.tasks.join_next_with_id() => done,
+            () = node.queries.woken() => return,
+            () = tokio::time::sleep(pause) => return,
+        };
+        self.take_in(done);
     }
 
     /// What runs now runs again after the next start.

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use api::cloudtrail::{GetQueryResultsRequest, GetQueryResultsResponse, QueryStatistics};
 use api::{ApiError, ErrorCode};
-use catalog::QueryStatus;
+use catalog::{Query, QueryStatus};
 
 use super::{check_owner, find};
 use crate::operations::{Cx, paging};
@@ -12,6 +13,8 @@ use crate::queries::results::{Results, ResultsFault, Row};
 const ROWS_MAX: i32 = 1000;
 /// A page ends before its rows, as text, grow past this; one row always comes.
 const PAGE_BYTES_MAX: usize = 4 << 20;
+/// How long a caller waits for a query that runs before it is told so.
+const WAIT_MAX: Duration = Duration::from_millis(300);
 
 /// A page of a query's rows, or its status alone while it runs.
 pub async fn get_query_results(
@@ -30,7 +33,7 @@ pub async fn get_query_results(
     let from =
         paging::place(&id, input.next_token.as_deref(), ErrorCode::InvalidNextTokenException)?;
     let from = from.unwrap_or(0);
-    let query = find(cx, &id, input.event_data_store.as_deref()).await?;
+    let query = ended(cx, &id, input.event_data_store.as_deref()).await?;
     let bytes_scanned = match cx.node.queries.progress(&id) {
         Some(progress) if !query.status.is_final() => {
             crate::queries::scanned(&progress).bytes_scanned
@@ -74,6 +77,24 @@ pub async fn get_query_results(
     response.query_result_rows = Some(rows.into_iter().map(|row| shown(&columns, row)).collect());
     response.next_token = (after < total).then(|| paging::token(&id, after));
     Ok(response)
+}
+
+/// The query, when it has ended or the caller has waited for a while. Most queries end within that, so
+/// that the first question for their rows gets them.
+async fn ended(cx: Cx<'_>, id: &str, store: Option<&str>) -> Result<Query, ApiError> {
+    let mut watch = cx.node.queries.ended();
+    let enough = tokio::time::sleep(WAIT_MAX);
+    tokio::pin!(enough);
+    loop {
+        let query = find(cx, id, store).await?;
+        if query.status.is_final() || cx.node.is_stopping() {
+            return Ok(query);
+        }
+        tokio::select! {
+            changed = watch.changed() => changed.map_err(|e| unreadable(id, &e))?,
+            () = &mut enough => return Ok(query),
+        }
+    }
 }
 
 /// AWS: a row is a list of maps with one entry each, in the order of the columns. The map's values
