@@ -9,6 +9,7 @@
 
 pub mod decode;
 mod files;
+mod groups;
 mod import;
 mod lake;
 mod lookup;

@@ -8,14 +8,22 @@ use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use arrow::array::BooleanArray;
+use arrow::buffer::BooleanBuffer;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Expr, Operator};
+use parquet::arrow::arrow_reader::RowSelection;
 use parquet::bloom_filter::Sbbf;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
+use crate::groups::codes::{self, Source};
 use crate::table::file::DataFile;
 use crate::table::log::FileEntry;
+
+/// Rows are picked one by one when they are at most one of so many: otherwise nearly every page is
+/// read anyway.
+const FEW_ROWS_OF: usize = 16;
 
 /// What every wanted row fulfils, as far as it helps to leave something out.
 #[derive(Debug, Clone)]
@@ -137,6 +145,33 @@ impl Conditions {
             }
         }
         Ok(kept)
+    }
+
+    /// The rows of a row group that have the values they must have, when those are few; `None` when it
+    /// is as well to look at all of them.
+    pub async fn rows(
+        &self,
+        file: &Arc<DataFile>,
+        row_group: usize,
+    ) -> Result<Option<RowSelection>> {
+        let metadata = file.metadata().await?;
+        let known = metadata.row_group(row_group);
+        let mut kept: Option<BooleanBuffer> = None;
+        for equal in &self.equal {
+            let chunk = known.columns().iter().find(|c| c.column_path().string() == equal.path);
+            let Some(chunk) = chunk else { continue };
+            let is_coded = chunk.dictionary_page_offset().is_some();
+            let source = Source::Text(equal.path.split('.').map(str::to_owned).collect());
+            let holds = codes::rows_with(file, row_group, &source, is_coded, &equal.values).await?;
+            kept = Some(match kept {
+                Some(kept) => &kept & &holds,
+                None => holds,
+            });
+        }
+        let few = usize::try_from(known.num_rows()).unwrap_or(usize::MAX) / FEW_ROWS_OF;
+        Ok(kept
+            .filter(|kept| kept.count_set_bits() <= few)
+            .map(|kept| RowSelection::from_filters(&[BooleanArray::new(kept, None)])))
     }
 
     pub async fn may_match_row_group(

@@ -96,6 +96,12 @@ pub async fn prepare_over_files(
 }
 
 impl PreparedQuery {
+    /// How it will be answered, as DataFusion shows it.
+    #[cfg(test)]
+    pub fn plan_text(&self) -> String {
+        datafusion::physical_plan::displayable(self.plan.as_ref()).indent(true).to_string()
+    }
+
     /// Writes the result as Parquet, its columns with their types. Answers the number of rows.
     pub async fn write_parquet(
         self,

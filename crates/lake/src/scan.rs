@@ -18,12 +18,14 @@ use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::object_store::ObjectStoreUrl;
-use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, ParquetFileReaderFactory};
+use datafusion::datasource::physical_plan::parquet::{
+    ParquetAccessPlan, ParquetFileReaderFactory, RowGroupAccess,
+};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    TableProviderFilterPushDown, Volatility,
+    TableProviderFilterPushDown, Volatility, col, lit,
 };
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
@@ -35,6 +37,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 
+use crate::groups::Term;
 use crate::prune::Conditions;
 use crate::record;
 use crate::table::View;
@@ -69,29 +72,56 @@ impl Events {
         Events { view, columns, stored, account }
     }
 
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// What files and memory hold.
+    pub fn stored(&self) -> &SchemaRef {
+        &self.stored
+    }
+
+    /// What every wanted row fulfils when the filters do.
+    pub fn conditions(&self, filters: &[Expr]) -> Conditions {
+        let mut conditions = Conditions::of(filters);
+        if let Some(account) = &self.account {
+            conditions.and_equal(&[ACCOUNT], account);
+        }
+        conditions
+    }
+
+    /// That a row is one that the reader may see, if not all are.
+    pub fn own_rows(&self) -> Result<Option<Term>> {
+        let Some(account) = &self.account else { return Ok(None) };
+        Term::of(&col(ACCOUNT).eq(lit(account.as_str())), &self.stored)
+    }
+
     async fn files(
         &self,
         conditions: &Conditions,
         stored: &[usize],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let candidates =
+            self.view.files.iter().filter(|file| conditions.may_match_file(&file.entry)).cloned();
         let mut files = Vec::new();
         let mut rows = 0;
-        for file in self.view.files.iter().filter(|file| conditions.may_match_file(&file.entry)) {
-            let mut planned = PartitionedFile::new(file.entry.path.clone(), file.entry.bytes);
-            if conditions.look_inside() {
-                let row_groups = conditions.row_groups(file).await?;
-                if row_groups.is_empty() {
-                    continue;
+        if conditions.look_inside() {
+            let conditions = Arc::new(conditions.clone());
+            let looking: Vec<_> =
+                candidates.map(|file| tokio::spawn(chosen(file, conditions.clone()))).collect();
+            for looked in looking {
+                let found = looked.await.map_err(|e| DataFusionError::External(e.into()))??;
+                if let Some((planned, count)) = found {
+                    files.push(planned);
+                    rows += count;
                 }
-                let count = file.metadata().await?.num_row_groups();
-                let mut plan = ParquetAccessPlan::new_none(count);
-                for row_group in row_groups {
-                    plan.scan(row_group);
-                }
-                planned = planned.with_extension(plan);
             }
-            rows += file.entry.rows;
-            files.push(planned.with_extension(file.clone()));
+        } else {
+            for file in candidates {
+                rows += file.entry.rows;
+                let planned = PartitionedFile::new(file.entry.path.clone(), file.entry.bytes);
+                files.push(planned.with_extension(file));
+            }
         }
         if files.is_empty() {
             return Ok(None);
@@ -150,11 +180,7 @@ impl TableProvider for Events {
                 needs_record || names.contains(&name) || self.account.is_some() && name == ACCOUNT
             })
             .collect();
-        let mut conditions = Conditions::of(filters);
-        if let Some(account) = &self.account {
-            conditions.and_equal(&[ACCOUNT], account);
-        }
-
+        let conditions = self.conditions(filters);
         let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         inputs.extend(self.files(&conditions, &stored).await?);
         if !self.view.hot.is_empty() {
@@ -188,6 +214,28 @@ impl TableProvider for Events {
         let exprs = exprs.collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(ProjectionExec::try_new(exprs, plan)?))
     }
+}
+
+/// A file with the row groups, or the rows of them, that may be wanted, and how many rows it has; or
+/// nothing.
+async fn chosen(
+    file: Arc<DataFile>,
+    conditions: Arc<Conditions>,
+) -> Result<Option<(PartitionedFile, u64)>> {
+    let row_groups = conditions.row_groups(&file).await?;
+    let mut plan = ParquetAccessPlan::new_none(file.metadata().await?.num_row_groups());
+    let mut is_needed = false;
+    for row_group in row_groups {
+        match conditions.rows(&file, row_group).await? {
+            Some(rows) if !rows.selects_any() => continue,
+            Some(rows) => plan.set(row_group, RowGroupAccess::Selection(rows)),
+            None => plan.scan(row_group),
+        }
+        is_needed = true;
+    }
+    let planned = PartitionedFile::new(file.entry.path.clone(), file.entry.bytes);
+    let rows = file.entry.rows;
+    Ok(is_needed.then(|| (planned.with_extension(plan).with_extension(file), rows)))
 }
 
 /// Opens files with the footers that are in memory.

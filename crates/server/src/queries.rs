@@ -24,12 +24,16 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::lake::{Ask, LakeFault, Progress, QueryFault, QueryLimits, Readable, TableName};
+use crate::lake::{
+    Ask, LakeFault, Prepared, Progress, QueryFault, QueryLimits, Readable, TableName,
+};
 use crate::node::Node;
 use results::ResultsWriter;
 
 /// How long the lake may take to notice that nobody wants the answer any more.
 const GRACE: Duration = Duration::from_millis(800);
+/// A prepared query shows its tables as they were: one that waits in the queue is prepared again.
+const KEPT_MAX: Duration = Duration::from_secs(1);
 /// API reference: ErrorMessage has at most 1000 characters.
 const MESSAGE_CHARS_MAX: usize = 1000;
 
@@ -41,8 +45,21 @@ pub struct Queries {
     /// Something may have been queued since the last look.
     queued: AtomicBool,
     woken: Notify,
+    /// Queries that StartQuery has just prepared, until they run.
+    kept: Mutex<HashMap<String, Kept>>,
     /// How many have ended: changes tell those who wait for one.
     ended: watch::Sender<u64>,
+}
+
+struct Kept {
+    prepared: Box<dyn Prepared>,
+    at: Duration,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").field("at", &self.at).finish_non_exhaustive()
+    }
 }
 
 /// A running query, for those who ask for it or end it.
@@ -60,6 +77,7 @@ impl Queries {
             // A run before this one may have left some.
             queued: AtomicBool::new(true),
             woken: Notify::new(),
+            kept: Mutex::default(),
             ended: watch::Sender::new(0),
         }
     }
@@ -81,6 +99,23 @@ impl Queries {
     pub fn wake(&self) {
         self.queued.store(true, Ordering::Release);
         self.woken.notify_one();
+    }
+
+    /// Keeps what StartQuery has prepared at `now` of the monotonic clock.
+    pub fn keep(&self, id: &str, prepared: Box<dyn Prepared>, now: Duration) {
+        let mut kept = self.lock_kept();
+        kept.retain(|_, one| one.at + KEPT_MAX >= now);
+        kept.insert(id.to_owned(), Kept { prepared, at: now });
+    }
+
+    /// What was kept for a query, if it is still fresh.
+    fn take_kept(&self, id: &str, now: Duration) -> Option<Box<dyn Prepared>> {
+        let kept = self.lock_kept().remove(id)?;
+        (kept.at + KEPT_MAX >= now).then_some(kept.prepared)
+    }
+
+    fn lock_kept(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+        self.kept.lock().expect("no holder of this lock can panic")
     }
 
     /// Waits for the next [`Queries::wake`], or returns at once after one that nobody has waited for.
@@ -210,8 +245,13 @@ async fn answer(
     for store in &asked.stores {
         tables.insert(store.name.clone(), readable(node, store).await?);
     }
-    let ask = ask(node, asked.statement.clone(), asked.parameters.clone(), tables);
-    let prepared = node.lake.prepare(ask).await?;
+    let prepared = match node.queries.take_kept(&asked.id, node.clock.elapsed()) {
+        Some(prepared) => prepared,
+        None => {
+            let ask = ask(node, asked.statement.clone(), asked.parameters.clone(), tables);
+            node.lake.prepare(ask).await?
+        }
+    };
     let created = ResultsWriter::create(
         node.disk.clone(),
         path.to_owned(),

@@ -43,13 +43,25 @@ impl World {
         assert_eq!(unreadable, []);
     }
 
-    async fn query(&self, statement: &str) -> Vec<TextRow> {
+    async fn prepare(&self, statement: &str) -> PreparedQuery {
         let table = self.lake.readable(NAME, None).unwrap();
         let tables = HashMap::from([("t".to_owned(), table)]);
         let limits = Limits::default();
         let prepared = self.lake.prepare(statement.to_owned(), Vec::new(), tables, limits).await;
-        let mut portions =
-            prepared.unwrap().start(self.lake.runtime(), Arc::new(Progress::default()));
+        prepared.unwrap_or_else(|error| panic!("{statement}: {error:?}"))
+    }
+
+    async fn plan(&self, statement: &str) -> String {
+        self.prepare(statement).await.plan_text()
+    }
+
+    async fn query(&self, statement: &str) -> Vec<TextRow> {
+        self.query_noting(statement, &Arc::default()).await
+    }
+
+    async fn query_noting(&self, statement: &str, progress: &Arc<Progress>) -> Vec<TextRow> {
+        let prepared = self.prepare(statement).await;
+        let mut portions = prepared.start(self.lake.runtime(), progress.clone());
         let mut rows = Vec::new();
         while let Some(portion) = portions.recv().await {
             rows.extend(portion.unwrap());
@@ -297,6 +309,72 @@ async fn rows_past_the_retention_leave_a_file_that_has_younger_ones() {
     let oldest = world.query("SELECT min(eventTime) FROM t").await;
     assert_eq!(oldest[0][0].as_deref(), Some("2026-03-02 06:00:00.000"));
     assert_eq!(world.count().await, 5001 - 1440 - 30 * 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counting_by_codes_gives_what_counting_by_values_gives() {
+    let world = World::new().await;
+    world.append(1..=3000).await;
+    world.lake.commit(NAME, 3000, world.now).await.unwrap();
+    world.append(3001..=3500).await;
+    let counted = [
+        "eventSource, eventName, count(*) AS n FROM t GROUP BY 1, 2",
+        "coalesce(userIdentity.arn, '') AS arn, errorCode, count(*) FROM t WHERE errorCode IS NULL GROUP BY 1, 2",
+        "date_trunc('hour', eventTime) AS hour, count(*) AS n FROM t GROUP BY 1",
+        "count(DISTINCT userIdentity.principalId) FROM t",
+        "DISTINCT userIdentity.userName FROM t",
+        "element_at(requestParameters, 'bucketName') AS bucket, count(*) FROM t
+         WHERE eventSource = 's3.amazonaws.com' AND element_at(requestParameters, 'bucketName') IS NOT NULL GROUP BY 1",
+        "requestParameters['bucketName'], readOnly, upper(awsRegion), day(eventTime), count(*) FROM t GROUP BY 1, 2, 3, 4",
+        "count(*) FROM t WHERE userIdentity.userName = 'mallory' AND eventTime > '2026-03-01 00:00:00'",
+        "count(*) FROM t WHERE eventName = 'nothing'",
+        "eventName, count(*) FROM t WHERE eventName = 'nothing' GROUP BY 1",
+        // Most names are no numbers, but those that are asked for are.
+        "cast(substr(requestID, 2) AS integer) % 7, count(*) FROM t WHERE requestID LIKE 'r%' GROUP BY 1",
+        "t.eventName, count(*) FROM t GROUP BY t.eventName HAVING count(*) > 5",
+        "element_at(requestParameters, 'deep'), userIdentity.userName, count(*) FROM t GROUP BY 1, 2",
+    ];
+    for query in counted {
+        let by_codes = format!("SELECT {query}");
+        // A subquery with a limit is out of reach.
+        let by_values = by_codes.replace("FROM t", "FROM (SELECT * FROM t LIMIT 1000000) AS t");
+        assert!(world.plan(&by_codes).await.contains("CountExec"), "{by_codes}");
+        assert!(!world.plan(&by_values).await.contains("CountExec"), "{by_values}");
+        let (mut codes, mut values) = (world.query(&by_codes).await, world.query(&by_values).await);
+        codes.sort();
+        values.sort();
+        assert_eq!(codes, values, "{query}");
+    }
+    // Rows that are picked by codes, or by values where there is no dictionary.
+    let picked = [
+        "userIdentity.principalId, eventTime, eventJson FROM t WHERE userIdentity.principalId = 'AIDA77'",
+        "eventID, requestParameters FROM t WHERE eventID IN ('0000004d-0000-4000-8000-000000000000', '000003e8-0000-4000-8000-000000000000')",
+        "eventID FROM t WHERE userIdentity.principalId = 'AIDA78' AND userIdentity.userName = 'mallory'",
+        "eventID FROM t WHERE userIdentity.principalId = 'AIDA3400' ORDER BY eventTime DESC LIMIT 5",
+        "eventID FROM t WHERE userIdentity.userName = 'mallory' AND awsRegion = 'us-east-1'",
+    ];
+    for query in picked {
+        let by_codes = format!("SELECT {query}");
+        let by_values = by_codes.replace("FROM t", "FROM (SELECT * FROM t LIMIT 1000000) AS t");
+        let (mut codes, mut values) = (world.query(&by_codes).await, world.query(&by_values).await);
+        codes.sort();
+        values.sort();
+        assert_eq!(codes, values, "{query}");
+    }
+    let left_alone = [
+        "SELECT count(*) FROM t",
+        "SELECT eventName, max(eventTime) FROM t GROUP BY 1",
+        "SELECT eventName, count(*) FROM t WHERE eventID < requestID GROUP BY 1",
+        "SELECT length(eventJson), count(*) FROM t GROUP BY 1",
+    ];
+    for query in left_alone {
+        assert!(!world.plan(query).await.contains("CountExec"), "{query}");
+    }
+    let progress = Arc::new(Progress::default());
+    let rows = world.query_noting("SELECT eventName, count(*) FROM t GROUP BY 1", &progress).await;
+    assert_eq!(rows[0][1].as_deref(), Some("3500"));
+    assert_eq!(progress.events_scanned.load(std::sync::atomic::Ordering::Relaxed), 3500);
+    assert!(progress.bytes_scanned.load(std::sync::atomic::Ordering::Relaxed) > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

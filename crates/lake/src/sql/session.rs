@@ -10,11 +10,14 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::ExprPlanner;
+use datafusion::optimizer::OptimizerRule;
+use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::comparison::ComparisonPlanner;
 use super::functions;
 use super::unnest::UnnestPlanner;
+use crate::groups::CountGroups;
 
 /// What one query may use.
 #[derive(Debug, Clone)]
@@ -66,6 +69,7 @@ fn state(runtime: Arc<RuntimeEnv>, limits: &Limits) -> SessionState {
     SessionStateBuilder::new()
         .with_config(SessionConfig::from(options(limits)))
         .with_runtime_env(runtime)
+        .with_optimizer_rules(optimizer_rules())
         .with_expr_planners(expr_planners())
         .with_relation_planners(vec![Arc::new(UnnestPlanner)])
         .with_scalar_functions(functions::scalars())
@@ -87,6 +91,14 @@ fn options(limits: &Limits) -> ConfigOptions {
     options.execution.parquet.schema_force_view_types = false;
     options.sql_parser.map_string_types_to_utf8view = false;
     options
+}
+
+/// DataFusion's, with ours in the place where expressions are simple and still whole.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let place = rules.iter().position(|rule| rule.name() == "common_sub_expression_eliminate");
+    rules.insert(place.unwrap_or(rules.len()), Arc::new(CountGroups));
+    rules
 }
 
 fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {

@@ -17,6 +17,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use tokio::sync::OnceCell;
 
 use super::log::FileEntry;
+use crate::groups::coded;
 
 /// Cheap to share; the footer is read once.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct DataFile {
     store: Arc<dyn ObjectStore>,
     path: Path,
     metadata: OnceCell<ArrowReaderMetadata>,
+    coded_metadata: OnceCell<ArrowReaderMetadata>,
     bloom_filters: Mutex<BloomFilters>,
 }
 
@@ -42,6 +44,7 @@ impl DataFile {
             store,
             path,
             metadata: OnceCell::new(),
+            coded_metadata: OnceCell::new(),
             bloom_filters: Mutex::default(),
         }
     }
@@ -63,6 +66,16 @@ impl DataFile {
             ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
         };
         self.metadata.get_or_try_init(read).await.cloned()
+    }
+
+    /// The same, with texts as codes and dictionaries.
+    pub async fn coded_metadata(&self) -> ParquetResult<ArrowReaderMetadata> {
+        let read = || async {
+            let metadata = self.reader_metadata().await?;
+            let options = ArrowReaderOptions::new().with_schema(coded(metadata.schema()));
+            ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
+        };
+        self.coded_metadata.get_or_try_init(read).await.cloned()
     }
 
     /// The Bloom filter of a leaf in a row group, read once.

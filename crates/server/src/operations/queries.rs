@@ -21,7 +21,7 @@ pub use list_queries::list_queries;
 pub use search_sample_queries::search_sample_queries;
 pub use start_query::start_query;
 
-use crate::lake::{LakeFault, NamedTable, QueryFault, Readable, TableName};
+use crate::lake::{LakeFault, NamedTable, Prepared, QueryFault, Readable, TableName};
 use crate::operations::{Cx, event_data_stores, internal};
 use crate::queries::{ask, worded};
 
@@ -61,12 +61,12 @@ async fn find(cx: Cx<'_>, id: &str, store: Option<&str>) -> Result<Query, ApiErr
 }
 
 /// Checks a statement as StartQuery does: its text, that every table is one of the caller's active
-/// event data stores, every column. Answers the stores.
+/// event data stores, every column. Answers the stores, and the query as it stands now.
 async fn checked(
     cx: Cx<'_>,
     statement: &str,
     parameters: &[String],
-) -> Result<Vec<QueryStore>, ApiError> {
+) -> Result<(Vec<QueryStore>, Box<dyn Prepared>), ApiError> {
     let named = cx.node.lake.tables_of(statement, parameters).map_err(statement_error)?;
     if named.is_empty() {
         return Err(invalid_statement("The statement names no event data store.".to_owned()));
@@ -83,8 +83,8 @@ async fn checked(
         stores.push(QueryStore { name: table.name, arn: store.arn });
     }
     let ask = ask(cx.node, statement.to_owned(), parameters.to_vec(), tables);
-    cx.node.lake.prepare(ask).await.map_err(statement_error)?;
-    Ok(stores)
+    let prepared = cx.node.lake.prepare(ask).await.map_err(statement_error)?;
+    Ok((stores, prepared))
 }
 
 /// A name that is no store of the caller's is a fault of the statement.

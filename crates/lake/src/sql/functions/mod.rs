@@ -14,7 +14,7 @@ mod scalar;
 mod strings;
 mod times;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, WindowUDF};
@@ -64,6 +64,12 @@ const WINDOWS: &[&str] = &[
 const LAMBDAS: &[&str] = &["array_any_match", "array_filter", "array_transform"];
 
 pub fn scalars() -> Vec<Arc<ScalarUDF>> {
+    // Making them costs more than many a query.
+    static ALL: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(all_scalars);
+    ALL.clone()
+}
+
+fn all_scalars() -> Vec<Arc<ScalarUDF>> {
     let theirs = datafusion::functions::all_default_functions()
         .into_iter()
         .chain(datafusion::functions_nested::all_default_nested_functions())
@@ -85,6 +91,11 @@ pub fn windows() -> Vec<Arc<WindowUDF>> {
 }
 
 pub fn lambdas() -> Vec<Arc<HigherOrderUDF>> {
+    static ALL: LazyLock<Vec<Arc<HigherOrderUDF>>> = LazyLock::new(all_lambdas);
+    ALL.clone()
+}
+
+fn all_lambdas() -> Vec<Arc<HigherOrderUDF>> {
     let theirs = datafusion::functions_nested::all_default_higher_order_functions()
         .into_iter()
         .filter(|function| LAMBDAS.contains(&function.name()));

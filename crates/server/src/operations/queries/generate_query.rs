@@ -64,7 +64,7 @@ async fn from_model(cx: Cx<'_>, prompt: &str, store_id: &str) -> Option<String> 
     };
     match checked(cx, &statement, &[]).await {
         // It may have named another store of the caller's, which was not asked for.
-        Ok(stores) if stores.iter().all(|store| store.name == store_id) => Some(statement),
+        Ok((stores, _)) if stores.iter().all(|store| store.name == store_id) => Some(statement),
         Ok(_) => None,
         Err(error) => {
             tracing::info!(%error, "the model's query does not hold");

@@ -32,7 +32,7 @@ pub async fn start_query(
         }
     };
     let parameters = input.query_parameters.unwrap_or_default();
-    let stores = checked(cx, &statement, &parameters).await?;
+    let (stores, prepared) = checked(cx, &statement, &parameters).await?;
     let store_arn = stores.first().map(|store| store.arn.clone()).unwrap_or_default();
     if let Some(uri) = &input.delivery_s3_uri {
         check_delivery(cx, uri, &store_arn).await?;
@@ -59,6 +59,7 @@ pub async fn start_query(
             ),
         ));
     }
+    cx.node.queries.keep(&query.id, prepared, cx.node.clock.elapsed());
     cx.node.queries.wake();
     Ok(StartQueryResponse {
         query_id: Some(query.id),

@@ -1,0 +1,173 @@
+//! An expression that depends on one column, and where its value comes from.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array,
+};
+use arrow::compute::{cast, concat, take};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::row::{RowConverter, SortField};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, Result};
+use datafusion::execution::context::ExecutionProps;
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+
+use foldhash::fast::RandomState;
+
+use super::codes::{Codes, Source};
+
+/// The name under which an expression knows the value of its source.
+const VALUE: &str = "v";
+
+/// An expression of one source.
+#[derive(Debug, Clone)]
+pub struct Term {
+    pub source: Source,
+    expr: Arc<dyn PhysicalExpr>,
+    pub data_type: DataType,
+}
+
+impl Term {
+    /// The expression over columns of a table of events, if it depends on one source and on nothing
+    /// else. `columns` are the stored ones.
+    pub fn of(expr: &Expr, columns: &Schema) -> Result<Option<Term>> {
+        if expr.is_volatile() {
+            return Ok(None);
+        }
+        let mut source: Option<Source> = None;
+        let mut is_one = true;
+        let rewritten = expr.clone().transform_down(|expr| {
+            let Some(found) = Source::of(&expr, columns) else {
+                // Whatever else is not made of expressions of its own depends on who knows what.
+                is_one &= !matches!(
+                    expr,
+                    Expr::Column(_)
+                        | Expr::OuterReferenceColumn(..)
+                        | Expr::ScalarSubquery(_)
+                        | Expr::InSubquery(_)
+                        | Expr::Exists(_)
+                        | Expr::Placeholder(_)
+                );
+                return Ok(Transformed::no(expr));
+            };
+            is_one &= source.as_ref().is_none_or(|source| *source == found);
+            source = Some(found);
+            let value = Expr::Column(Column::new_unqualified(VALUE));
+            Ok(Transformed::new(value, true, TreeNodeRecursion::Jump))
+        })?;
+        let Some(source) = source.filter(|_| is_one) else { return Ok(None) };
+        let value = Field::new(VALUE, source.data_type(), true);
+        let schema = DFSchema::try_from(Schema::new(vec![value]))?;
+        let Ok(expr) = create_physical_expr(
+            &rewritten.data,
+            &schema,
+            &ExecutionProps::new(),
+            &PhysicalPlanningContext::default(),
+        ) else {
+            return Ok(None);
+        };
+        let data_type = expr.data_type(schema.as_arrow())?;
+        Ok(Some(Term { source, expr, data_type }))
+    }
+
+    /// Whether its results can be told apart here.
+    pub fn can_be_grouped(&self) -> bool {
+        RowConverter::supports_fields(&[SortField::new(self.data_type.clone())])
+    }
+
+    /// The expression for each value; that of null comes last.
+    fn evaluate(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        let null = new_null_array(values.data_type(), 1);
+        let values = concat(&[values.as_ref(), null.as_ref()])?;
+        let schema = Schema::new(vec![Field::new(VALUE, values.data_type().clone(), true)]);
+        let rows = values.len();
+        let batch = RecordBatch::try_new(Arc::new(schema), vec![values])?;
+        self.expr.evaluate(&batch)?.into_array(rows)
+    }
+
+    /// The same, when some value that no kept row has cannot be dealt with.
+    fn evaluate_kept(&self, codes: &Codes, kept: &[bool]) -> Result<ArrayRef> {
+        self.evaluate(&codes.values).or_else(|error| match kept.is_empty() {
+            true => Err(error),
+            false => self.evaluate(&codes.values_of(kept)?),
+        })
+    }
+
+    /// The rows' groups: a number for each row, and the value that each number stands for. Rows that
+    /// are not kept have any group; without `kept` all are.
+    pub fn groups(&self, codes: &Codes, kept: &[bool]) -> Result<(Vec<u32>, ArrayRef)> {
+        let (of_value, distinct) = numbered(&self.evaluate_kept(codes, kept)?)?;
+        let groups = match &codes.of_rows {
+            Some(rows) => rows.iter().map(|code| of_value[*code as usize]).collect(),
+            None => of_value[..codes.values.len()].to_vec(),
+        };
+        Ok((groups, distinct))
+    }
+
+    /// Clears the places of rows for which the expression is not true.
+    pub fn keep(&self, codes: &Codes, kept: &mut [bool]) -> Result<()> {
+        let holds = cast(&self.evaluate_kept(codes, kept)?, &DataType::Boolean)?;
+        let holds: Vec<bool> = holds.as_boolean().iter().map(|holds| holds == Some(true)).collect();
+        match &codes.of_rows {
+            Some(rows) => {
+                kept.iter_mut().zip(rows).for_each(|(kept, code)| *kept &= holds[*code as usize]);
+            }
+            None => kept.iter_mut().zip(holds).for_each(|(kept, holds)| *kept &= holds),
+        }
+        Ok(())
+    }
+}
+
+/// Numbers the distinct values of an array: the number of each place, and the values by number.
+fn numbered(values: &ArrayRef) -> Result<(Vec<u32>, ArrayRef)> {
+    let mut firsts: Vec<u32> = Vec::new();
+    let mut numbers = Vec::with_capacity(values.len());
+    let mut number_of = |place: usize, known: Option<u32>| match known {
+        Some(number) => number,
+        None => {
+            firsts.push(place as u32);
+            firsts.len() as u32 - 1
+        }
+    };
+    if let Some(integers) = integers(values)? {
+        // Times come in order, so that most are like the one before.
+        let mut known = HashMap::<_, u32, RandomState>::default();
+        let mut last: Option<(Option<i64>, u32)> = None;
+        for place in 0..integers.len() {
+            let value = integers.is_valid(place).then(|| integers.value(place));
+            let number = match last {
+                Some((before, number)) if before == value => number,
+                _ => *known.entry(value).or_insert_with(|| number_of(place, None)),
+            };
+            last = Some((value, number));
+            numbers.push(number);
+        }
+    } else {
+        let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
+        let rows = converter.convert_columns(std::slice::from_ref(values))?;
+        let mut known = HashMap::<&[u8], u32, RandomState>::default();
+        let rows: Vec<_> = rows.iter().collect();
+        for (place, row) in rows.iter().enumerate() {
+            let number = known.get(row.data()).copied();
+            let number = number_of(place, number);
+            known.insert(row.data(), number);
+            numbers.push(number);
+        }
+    }
+    let distinct = take(values, &UInt32Array::from(firsts), None)?;
+    Ok((numbers, distinct))
+}
+
+/// Values of which each is one number, as such.
+fn integers(values: &ArrayRef) -> Result<Option<Int64Array>> {
+    let is_integer = matches!(values.data_type(), DataType::Timestamp(..) | DataType::Int64);
+    if !is_integer {
+        return Ok(None);
+    }
+    let integers = cast(values, &DataType::Int64)?;
+    Ok(Some(integers.as_primitive().clone()))
+}
