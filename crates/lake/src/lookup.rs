@@ -22,6 +22,7 @@ use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::file::statistics::Statistics;
 
+use crate::groups::codes::rows_with_ids;
 use crate::prune::Conditions;
 use crate::record::{self, DecodeError};
 use crate::table::View;
@@ -148,6 +149,17 @@ impl<'a> Search<'a> {
             }
             None => ProjectionMask::all(),
         };
+        if let Some(ids) = self.conditions.values_of("eventid")
+            && let Some(found) = rows_with_ids(file, *row_group, ids).await?
+        {
+            for row in found.set_indices() {
+                let row = u32::try_from(row).unwrap_or(u32::MAX);
+                for batch in read(file, *row_group, mask.clone(), only(&[row], *rows)).await? {
+                    self.look_at(place, row, &batch)?;
+                }
+            }
+            return Ok(());
+        }
         let (mut end, mut slice) = (*rows, FIRST_SLICE_ROWS);
         while end > 0 {
             let start = end.saturating_sub(slice);

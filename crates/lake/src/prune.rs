@@ -160,6 +160,12 @@ impl Conditions {
         for equal in &self.equal {
             let chunk = known.columns().iter().find(|c| c.column_path().string() == equal.path);
             let Some(chunk) = chunk else { continue };
+            if equal.path == "eventid"
+                && let Some(holds) = codes::rows_with_ids(file, row_group, &equal.values).await?
+            {
+                kept = Some(kept.map_or_else(|| holds.clone(), |kept| &kept & &holds));
+                continue;
+            }
             let is_coded = chunk.dictionary_page_offset().is_some();
             let source = Source::Text(equal.path.split('.').map(str::to_owned).collect());
             let holds = codes::rows_with(file, row_group, &source, is_coded, &equal.values).await?;

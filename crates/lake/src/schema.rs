@@ -76,6 +76,18 @@ pub fn stored_events_schema() -> SchemaRef {
     Arc::new(Schema::new(columns))
 }
 
+/// The column of files by which a row with a given event ID is found: see
+/// [`crate::groups::codes::id_hash`].
+pub const ID_HASH: &str = "cairn_id_hash";
+
+/// The columns of an events table's files: those of [`stored_events_schema`], and [`ID_HASH`], which
+/// is made of `eventid` when a file is written.
+pub fn file_schema() -> SchemaRef {
+    let mut columns = stored_events_schema().fields().to_vec();
+    columns.push(column(ID_HASH, DataType::Int32));
+    Arc::new(Schema::new(columns))
+}
+
 /// The columns of an event data store that holds AWS Config configuration items.
 pub fn configuration_items_schema() -> SchemaRef {
     let mut columns = header();

@@ -1,19 +1,23 @@
 //! Columns of a row group as codes: a number for each row, and the distinct values.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch, StringArray,
+};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{cast, concat_batches, nullif};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::Expr;
+use foldhash::fast::RandomState;
 use futures::TryStreamExt as _;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, RowSelection};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
-use crate::schema::timestamp;
+use crate::schema::{ID_HASH, timestamp};
 use crate::table::file::{DataFile, Reader};
 
 /// What a value of a row is read from.
@@ -94,6 +98,11 @@ impl Source {
         }
     }
 
+    /// Is it better to know first of which rows it is wanted?
+    pub fn is_costly(&self) -> bool {
+        matches!(self, Source::Entry { .. })
+    }
+
     /// What Parquet calls the leaf, or what is above the leaves that are needed.
     pub fn leaf(&self) -> String {
         match self {
@@ -120,31 +129,52 @@ impl Source {
             Source::Text(_) => {
                 let texts = dictionary(&self.texts(batch)?)?;
                 let null = texts.values().len() as u32;
-                let of_rows =
-                    texts.keys().iter().map(|key| key.map_or(null, |key| key as u32)).collect();
+                let keys = texts.keys().values();
+                let of_rows = match texts.keys().nulls() {
+                    None => keys.iter().map(|key| key.cast_unsigned()).collect(),
+                    Some(nulls) => {
+                        let mut of_rows = vec![null; keys.len()];
+                        for row in nulls.valid_indices() {
+                            of_rows[row] = keys[row].cast_unsigned();
+                        }
+                        of_rows
+                    }
+                };
                 Ok(Codes { of_rows: Some(of_rows), values: texts.values().clone() })
             }
             Source::Entry { column, key } => {
                 let map = member(batch, &[column])?;
                 let map = map.as_map();
-                let (keys, values) = (dictionary(map.keys())?, dictionary(map.values())?);
+                let keys = dictionary(map.keys())?;
+                let texts = cast(map.values(), &DataType::Utf8)?;
+                let texts = texts.as_string::<i32>();
                 let known = keys.values().as_string::<i32>();
-                let is_it: Vec<bool> = (0..known.len()).map(|at| known.value(at) == key).collect();
-                let null = values.values().len() as u32;
-                let mut of_rows = vec![null; map.len()];
-                // One run over all entries; an entry belongs to the row whose offsets hold it.
-                for (row, ends) in map.value_offsets().windows(2).enumerate() {
-                    let entries = ends[0] as usize..ends[1] as usize;
-                    for entry in entries.filter(|_| map.is_valid(row)) {
-                        if is_it[keys.keys().value(entry) as usize] {
-                            if values.is_valid(entry) {
-                                of_rows[row] = values.keys().value(entry) as u32;
-                            }
-                            break;
-                        }
+                let is_it: Vec<bool> = known.iter().map(|known| known == Some(key)).collect();
+                let offsets = map.value_offsets();
+                let (mut of_rows, mut values) = (vec![u32::MAX; map.len()], Vec::new());
+                let mut codes = HashMap::<&str, u32, RandomState>::default();
+                let mut row = 0;
+                let first = offsets[0] as usize..offsets[map.len()] as usize;
+                for (entry, code) in first.clone().zip(&keys.keys().values()[first]) {
+                    if !is_it[*code as usize] {
+                        continue;
+                    }
+                    // An entry belongs to the row whose end comes after it.
+                    while offsets[row + 1] as usize <= entry {
+                        row += 1;
+                    }
+                    if of_rows[row] == u32::MAX && texts.is_valid(entry) {
+                        let text = texts.value(entry);
+                        of_rows[row] = *codes.entry(text).or_insert_with(|| {
+                            values.push(text);
+                            values.len() as u32 - 1
+                        });
                     }
                 }
-                Ok(Codes { of_rows: Some(of_rows), values: values.values().clone() })
+                let null = values.len() as u32;
+                of_rows.iter_mut().filter(|code| **code == u32::MAX).for_each(|code| *code = null);
+                let values: ArrayRef = Arc::new(StringArray::from_iter_values(values));
+                Ok(Codes { of_rows: Some(of_rows), values })
             }
         }
     }
@@ -203,7 +233,14 @@ fn coded_field(field: &FieldRef) -> FieldRef {
         DataType::Utf8 => coded_text(),
         DataType::Struct(members) => DataType::Struct(fields(members)),
         DataType::List(element) => DataType::List(coded_field(element)),
-        DataType::Map(entries, sorted) => DataType::Map(coded_field(entries), *sorted),
+        // Few keys, but any number of values.
+        DataType::Map(entries, sorted) => {
+            let DataType::Struct(both) = entries.data_type() else { return field.clone() };
+            let both = [coded_field(&both[0]), both[1].clone()];
+            let entries =
+                entries.as_ref().clone().with_data_type(DataType::Struct(both.to_vec().into()));
+            DataType::Map(Arc::new(entries), *sorted)
+        }
         DataType::Timestamp(..) => timestamp(),
         other => other.clone(),
     };
@@ -211,19 +248,21 @@ fn coded_field(field: &FieldRef) -> FieldRef {
 }
 
 /// The columns of a row group that hold the sources, in one batch; and how many bytes of the file
-/// they are.
+/// they are. Only the selected rows, if there is a selection.
 pub async fn read(
     file: &Arc<DataFile>,
     row_group: usize,
     sources: &[&Source],
+    selection: Option<RowSelection>,
 ) -> Result<(RecordBatch, usize)> {
-    read_with(file, row_group, sources, file.coded_metadata().await?).await
+    read_with(file, row_group, sources, selection, file.coded_metadata().await?).await
 }
 
 async fn read_with(
     file: &Arc<DataFile>,
     row_group: usize,
     sources: &[&Source],
+    selection: Option<RowSelection>,
     metadata: ArrowReaderMetadata,
 ) -> Result<(RecordBatch, usize)> {
     let known = metadata.metadata().row_group(row_group);
@@ -233,11 +272,15 @@ async fn read_with(
     let mask = ProjectionMask::columns(metadata.parquet_schema(), leaves);
     let bytes = (0..known.num_columns()).filter(|leaf| mask.leaf_included(*leaf));
     let bytes: i64 = bytes.map(|leaf| known.column(leaf).compressed_size()).sum();
-    let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(Reader(file.clone()), metadata)
+    let reader = Reader(file.clone());
+    let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
         .with_row_groups(vec![row_group])
         .with_projection(mask)
-        .with_batch_size(usize::try_from(rows).unwrap_or(usize::MAX))
-        .build()?;
+        .with_batch_size(usize::try_from(rows).unwrap_or(usize::MAX));
+    if let Some(selection) = selection {
+        builder = builder.with_row_selection(selection);
+    }
+    let stream = builder.build()?;
     let schema = stream.schema().clone();
     let batches: Vec<RecordBatch> = stream.try_collect().await?;
     let batch = match batches.as_slice() {
@@ -257,7 +300,7 @@ pub async fn rows_with(
 ) -> Result<BooleanBuffer> {
     let is_wanted = |value: &str| wanted.iter().any(|wanted| wanted == value);
     if is_coded {
-        let (batch, _) = read(file, row_group, &[source]).await?;
+        let (batch, _) = read(file, row_group, &[source], None).await?;
         let codes = source.codes(&batch)?;
         let values = codes.values.as_string::<i32>();
         let mut of_code: Vec<bool> =
@@ -270,10 +313,37 @@ pub async fn rows_with(
     }
     // A dictionary would have to be made first.
     let metadata = file.reader_metadata().await?;
-    let (batch, _) = read_with(file, row_group, &[source], metadata).await?;
+    let (batch, _) = read_with(file, row_group, &[source], None, metadata).await?;
     let texts = source.texts(&batch)?;
     let texts = texts.as_string::<i32>();
     Ok(BooleanBuffer::collect_bool(texts.len(), |row| {
         texts.is_valid(row) && is_wanted(texts.value(row))
     }))
+}
+
+/// The hash under which a file knows an event ID: FNV-1a of its text, 32 bits of it. See
+/// docs/formats/lake-table.md.
+pub fn id_hash(id: &str) -> i32 {
+    let hash = id
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash.cast_signed()
+}
+
+/// Which rows of a row group may have one of the IDs; `None` when the file does not say.
+pub async fn rows_with_ids(
+    file: &Arc<DataFile>,
+    row_group: usize,
+    wanted: &[String],
+) -> Result<Option<BooleanBuffer>> {
+    let metadata = file.reader_metadata().await?;
+    if metadata.schema().column_with_name(ID_HASH).is_none() {
+        return Ok(None);
+    }
+    let source = Source::Plain { column: ID_HASH.to_owned(), data_type: DataType::Int32 };
+    let (batch, _) = read_with(file, row_group, &[&source], None, metadata).await?;
+    let hashes = source.codes(&batch)?.values;
+    let hashes = hashes.as_primitive::<Int32Type>().values();
+    let wanted: Vec<i32> = wanted.iter().map(|id| id_hash(id)).collect();
+    Ok(Some(BooleanBuffer::collect_bool(hashes.len(), |row| wanted.contains(&hashes[row]))))
 }

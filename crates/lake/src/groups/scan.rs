@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -26,6 +26,7 @@ use datafusion::physical_plan::{
 };
 use foldhash::fast::RandomState;
 use futures::stream;
+use parquet::arrow::arrow_reader::RowSelection;
 
 use super::COUNT;
 use super::codes::{self, Source};
@@ -202,16 +203,19 @@ impl ExecutionPlan for CountExec {
                 let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) else {
                     return Ok(None);
                 };
-                let batch = match unit {
+                let counts = match unit {
                     Unit::File(file, row_group) => {
-                        let read = codes::read(file, *row_group, &plan.sources()).await?;
-                        bytes.add(read.1);
-                        read.0
+                        let (counts, read_rows, read_bytes) =
+                            plan.count_in(file, *row_group).await?;
+                        rows.add(read_rows);
+                        bytes.add(read_bytes);
+                        counts
                     }
-                    Unit::Memory(batch) => batch.clone(),
+                    Unit::Memory(batch) => {
+                        rows.add(batch.num_rows());
+                        plan.count(batch, &plan.kept(batch)?)?
+                    }
                 };
-                rows.add(batch.num_rows());
-                let counts = plan.count(&batch)?;
                 let counts = match &projection {
                     Some(columns) => counts.project(columns)?,
                     None => counts,
@@ -228,13 +232,30 @@ impl ExecutionPlan for CountExec {
 }
 
 impl Plan {
-    fn sources(&self) -> Vec<&Source> {
-        self.groups.iter().chain(&self.wanted).map(|term| &term.source).collect()
+    /// Counts in a row group, and says how many rows it has and how many bytes were read of it.
+    async fn count_in(
+        &self,
+        file: &Arc<DataFile>,
+        row_group: usize,
+    ) -> Result<(RecordBatch, usize, usize)> {
+        let (mut groups, wanted) = (sources(&self.groups), sources(&self.wanted));
+        if self.wanted.is_empty() || !groups.iter().any(|source| source.is_costly()) {
+            groups.extend(wanted);
+            let (batch, bytes) = codes::read(file, row_group, &groups, None).await?;
+            return Ok((self.count(&batch, &self.kept(&batch)?)?, batch.num_rows(), bytes));
+        }
+        // First the rows that are wanted, then what costs more of those alone.
+        let (batch, bytes) = codes::read(file, row_group, &wanted, None).await?;
+        let rows = batch.num_rows();
+        let kept = BooleanArray::from(self.kept(&batch)?);
+        let selection = RowSelection::from_filters(&[kept]);
+        let (batch, more) = codes::read(file, row_group, &groups, Some(selection)).await?;
+        Ok((self.count(&batch, &[])?, rows, bytes + more))
     }
 
-    fn count(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let rows = batch.num_rows();
-        let mut kept = vec![true; if self.wanted.is_empty() { 0 } else { rows }];
+    /// Which rows are wanted; empty when all are.
+    fn kept(&self, batch: &RecordBatch) -> Result<Vec<bool>> {
+        let mut kept = vec![true; if self.wanted.is_empty() { 0 } else { batch.num_rows() }];
         // A value may be beyond one condition only because another one keeps it away.
         let mut troubled = Vec::new();
         for term in &self.wanted {
@@ -246,11 +267,16 @@ impl Plan {
         for (term, codes) in troubled {
             term.keep(&codes, &mut kept)?;
         }
+        Ok(kept)
+    }
+
+    fn count(&self, batch: &RecordBatch, kept: &[bool]) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
         let is_kept = |row: usize| kept.is_empty() || kept[row];
         let mut groups = Vec::with_capacity(self.groups.len());
         let mut distinct = Vec::with_capacity(self.groups.len());
         for term in &self.groups {
-            let (of_rows, values) = term.groups(&term.source.codes(batch)?, &kept)?;
+            let (of_rows, values) = term.groups(&term.source.codes(batch)?, kept)?;
             groups.push(of_rows);
             distinct.push(values);
         }
@@ -262,6 +288,10 @@ impl Plan {
         columns.push(Arc::new(Int64Array::from(counts)));
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
+}
+
+fn sources(terms: &[Term]) -> Vec<&Source> {
+    terms.iter().map(|term| &term.source).collect()
 }
 
 /// How often each combination of groups occurs: for each group, its numbers; and the counts.

@@ -29,6 +29,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::schema::file_schema;
 use crate::storage::{Storage, StorageError};
 use file::DataFile;
 use log::{Change, FileEntry, Log, LogError};
@@ -119,14 +120,14 @@ struct State {
 }
 
 impl Table {
-    /// Opens the table, beginning it when it is not there. `columns` are those of its files.
+    /// Opens the table, beginning it when it is not there. `columns` are those of its rows in memory.
     pub async fn open(
         storage: &Storage,
         name: &str,
         columns: SchemaRef,
         now: Timestamp,
     ) -> Result<Table, TableError> {
-        let log = Log::open(storage.log(name)?, &columns).await?;
+        let log = Log::open(storage.log(name)?, &file_schema()).await?;
         let store = storage.table(name);
         let state = State {
             view: View { files: files_of(&log, &store)?, hot: Arc::default() },
@@ -295,7 +296,7 @@ impl Table {
         let gone: Vec<String> = change.removed.iter().map(|file| file.path.clone()).collect();
         let Err(error) = log.commit(change, now).await else { return Ok(()) };
         tracing::warn!(table = self.name, %error, "a commit failed; its log is read again");
-        *log = Log::open(self.storage.log(&self.name)?, &self.columns).await?;
+        *log = Log::open(self.storage.log(&self.name)?, &file_schema()).await?;
         let known: HashSet<String> = log.files()?.into_iter().map(|file| file.path).collect();
         let is_made = paths.iter().all(|path| known.contains(path))
             && !gone.iter().any(|path| known.contains(path));

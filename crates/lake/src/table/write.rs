@@ -4,13 +4,14 @@
 //!   row group   at most ROW_GROUP_ROWS rows, ordered by eventtime
 //!     column    zstd pages of about 64 KiB, dictionary where values repeat, statistics
 //!     Bloom filters on what people search by exactly ([`SEARCHED`])
+//!   cairn_id_hash  32 bits for each row, by which an event is found
 //!   page index  the eventtime of every page, where every page lies
 //! ```
 
 use std::panic::resume_unwind;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, AsArray, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, new_null_array};
 use arrow::compute::{concat_batches, interleave};
 use arrow::datatypes::{Field, TimestampMicrosecondType};
 use parquet::arrow::ArrowWriter;
@@ -20,10 +21,14 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use crate::groups::codes::id_hash;
+use crate::schema::{ID_HASH, file_schema};
+
 /// Large enough for dictionaries to pay, small enough that a search reads little.
 pub const ROW_GROUP_ROWS: usize = 262_144;
 const PAGE_BYTES: usize = 64 << 10;
 const PAGE_ROWS: usize = 8_192;
+const UNIQUE_PAGE_BYTES: usize = 16 << 10;
 /// A column whose distinct values take more is written without a dictionary from there on.
 const DICTIONARY_BYTES_MAX: usize = 4 << 20;
 /// Rows of a column that are put in order and encoded at a time.
@@ -90,7 +95,7 @@ pub fn encode(
     effort: Effort,
     threads: usize,
 ) -> Result<Encoded, ParquetError> {
-    let schema = batches[0].schema();
+    let schema = file_schema();
     let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties(effort)))?;
     let (mut writer, columns_of) = writer.into_serialized_writer()?;
     for (number, rows) in rows.chunks(ROW_GROUP_ROWS).enumerate() {
@@ -106,7 +111,8 @@ pub fn encode(
             .map(|(place, count)| Column { place, leaves: leaves.by_ref().take(count).collect() })
             .collect();
         let bytes = |column: &Column| -> usize {
-            batches.iter().map(|batch| batch.column(column.place).get_array_memory_size()).sum()
+            let parts = batches.iter().map(|batch| batch.columns().get(column.place));
+            parts.map(|part| part.map_or(0, |part| part.get_array_memory_size())).sum()
         };
         work.sort_by_cached_key(bytes);
         let work = Mutex::new(work);
@@ -159,8 +165,14 @@ impl Column {
         batches: &[RecordBatch],
         chunks: &[Chunk],
     ) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
-        let parts: Vec<&dyn Array> =
-            batches.iter().map(|batch| batch.column(self.place).as_ref()).collect();
+        let hashes: Vec<ArrayRef> = match field.name().as_str() {
+            ID_HASH => batches.iter().map(id_hashes).collect(),
+            _ => Vec::new(),
+        };
+        let parts: Vec<&dyn Array> = match hashes.is_empty() {
+            true => batches.iter().map(|batch| batch.column(self.place).as_ref()).collect(),
+            false => hashes.iter().map(AsRef::as_ref).collect(),
+        };
         let is_empty = parts.iter().all(|part| part.null_count() == part.len());
         for chunk in chunks {
             let rows = match chunk {
@@ -174,6 +186,13 @@ impl Column {
         }
         self.leaves.into_iter().map(ArrowColumnWriter::close).collect()
     }
+}
+
+/// The [`ID_HASH`] of each row.
+fn id_hashes(batch: &RecordBatch) -> ArrayRef {
+    let ids = batch.column_by_name("eventid").expect("every table has eventid");
+    let ids = ids.as_string::<i32>();
+    Arc::new(ids.iter().map(|id| id.map(id_hash)).collect::<Int32Array>())
 }
 
 /// Rows that are gathered at a time.
@@ -237,8 +256,16 @@ fn properties(effort: Effort) -> WriterProperties {
     // Every value is another: a dictionary would only be given up after a megabyte of it.
     for unique in ["eventid", "requestid"] {
         let column = ColumnPath::from(unique);
-        properties = properties.set_column_dictionary_enabled(column, false);
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            // One of them alone is often wanted.
+            .set_column_data_page_size_limit(column, UNIQUE_PAGE_BYTES);
     }
+    // Nothing in it is like anything else.
+    let hash = ColumnPath::from(ID_HASH);
+    properties = properties
+        .set_column_dictionary_enabled(hash.clone(), false)
+        .set_column_compression(hash, Compression::UNCOMPRESSED);
     for column in SEARCHED {
         // The filter shrinks to what it holds when the row group is written.
         let column = ColumnPath::new(column.split('.').map(str::to_owned).collect());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use datafusion::common::Result;
 use datafusion::logical_expr::ReturnFieldArgs;
 use jiff::civil::{Date, DateTime};
@@ -16,7 +16,7 @@ use super::scalar::{
     Call, Definition, Parameter, Row, double_result, integer, integer_result, nullable, text,
     text_result, time_result,
 };
-use crate::schema::timestamp;
+use crate::schema::{TIME_ZONE, timestamp};
 use crate::sql::text::civil_of;
 use pattern::Pattern;
 
@@ -251,12 +251,31 @@ fn unknown_unit(unit: &str) -> String {
 }
 
 fn date_trunc(call: &Call) -> Result<ArrayRef> {
+    // Nearly always a number of microseconds, the same for all rows.
+    if let Some(step) = call.constant_text(0).and_then(step_of) {
+        let truncated = call
+            .times(1)?
+            .unary::<_, TimestampMicrosecondType>(|time| time - time.rem_euclid(step));
+        return Ok(cast(&truncated.with_timezone(TIME_ZONE), call.result.data_type())?);
+    }
     let (units, times) = (call.texts(0)?, call.times(1)?);
     let truncated = call.collect_times(|i| match text(&units, i) {
         Some(unit) if times.is_valid(i) => truncate(unit, times.value(i)).map(Some),
         _ => Ok(None),
     })?;
     Ok(cast(&truncated, call.result.data_type())?)
+}
+
+/// Units that begin anew at 1970-01-01 and are always as long.
+fn step_of(unit: &str) -> Option<i64> {
+    const STEPS: [(&str, i64); 5] = [
+        ("millisecond", 1_000),
+        ("second", MICROS_PER_SECOND),
+        ("minute", 60 * MICROS_PER_SECOND),
+        ("hour", 3_600 * MICROS_PER_SECOND),
+        ("day", MICROS_PER_DAY),
+    ];
+    STEPS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, step)| *step)
 }
 
 fn truncate(unit: &str, time: i64) -> std::result::Result<i64, String> {
@@ -267,11 +286,7 @@ fn truncate(unit: &str, time: i64) -> std::result::Result<i64, String> {
         micros(Date::new(at.year(), month, 1).map_err(|error| error.to_string())?.into())
     };
     match unit.to_ascii_lowercase().as_str() {
-        "millisecond" => down_to(1_000),
-        "second" => down_to(MICROS_PER_SECOND),
-        "minute" => down_to(60 * MICROS_PER_SECOND),
-        "hour" => down_to(3_600 * MICROS_PER_SECOND),
-        "day" => down_to(MICROS_PER_DAY),
+        unit if step_of(unit).is_some() => down_to(step_of(unit).unwrap_or(1)),
         "week" => {
             let week = 7 * MICROS_PER_DAY;
             Ok((time + MICROS_TO_MONDAY).div_euclid(week) * week - MICROS_TO_MONDAY)
