@@ -2,10 +2,11 @@
 //! environment and files that the AWS CLI reads; and one signed AWS JSON call.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde_json::Value;
@@ -14,7 +15,7 @@ use server::clock::{Clock, SystemClock};
 use server::credentials::{credentials_path, read_node_file};
 
 /// Where AWS's services are for this user, and as whom to call them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     pub region: String,
     pub access_key_id: String,
@@ -101,14 +102,16 @@ impl Client {
         let status = answer.status();
         let bytes =
             answer.bytes().await.with_context(|| format!("read the answer of {operation}"))?;
-        let value: Value = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{operation} at {url} answered {status} and not JSON"))?;
+        let value: Option<Value> = serde_json::from_slice(&bytes).ok();
         if !status.is_success() {
             let text =
-                |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
-            bail!("{operation} at {url}: {} ({})", text("message"), text("__type"));
+                |name: &str| value.as_ref().and_then(|value| value[name].as_str()).unwrap_or("");
+            let words = format!("{} ({})", text("message"), text("__type"));
+            let words = if value.is_some() { words } else { format!("{status}, and not JSON") };
+            let message = format!("{operation} at {url}: {words}");
+            return Err(Answered { status: status.as_u16(), message }.into());
         }
-        Ok(value)
+        value.with_context(|| format!("{operation} at {url} answered {status} and not JSON"))
     }
 
     /// One call of a door that is Cairn's own; `path` with its query.
@@ -119,10 +122,13 @@ impl Client {
             if path.starts_with("/v1/imports") { "cloudtrail" } else { "cloudtrail-data" };
         let mut headers = HeaderMap::new();
         self.sign(&method, &uri, &self.region, service, &body, &mut headers)?;
+        let place = url.split('?').next().unwrap_or_default().to_owned();
         let answer = self.http.request(method, &url).headers(headers).body(body).send().await;
-        let answer = answer.with_context(|| format!("call {url}"))?;
+        let answer = answer.map_err(reqwest::Error::without_url);
+        let answer = answer.with_context(|| format!("call {place}"))?;
         let status = answer.status().as_u16();
-        let body = answer.bytes().await.with_context(|| format!("read the answer of {url}"))?;
+        let body = answer.bytes().await.map_err(reqwest::Error::without_url);
+        let body = body.with_context(|| format!("read the answer of {place}"))?;
         Ok(Own { status, body })
     }
 
@@ -136,13 +142,19 @@ impl Client {
         headers: &mut HeaderMap,
     ) -> Result<()> {
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
+        let time = SystemClock::start().now();
+        // Signed along, as the times in signatures have whole seconds: whoever asks the same often is
+        // not to be taken for a replay. The name is that of AWS's SDKs.
+        let invocation = format!("{}-{}", std::process::id(), time.as_nanosecond());
+        let invocation = HeaderValue::from_str(&invocation).context("name the call")?;
+        headers.insert("amz-sdk-invocation-id", invocation);
         let signing = Signing {
             access_key_id: &self.access_key_id,
             secret: &self.secret,
             session_token: self.session_token.as_deref(),
             region,
             service,
-            time: SystemClock::start().now(),
+            time,
         };
         let signed = sign(method, uri, headers, &hex::encode(hash), &signing)?;
         headers.extend(signed);
@@ -161,7 +173,7 @@ impl Own {
     /// The body of a success; an error with the server's words otherwise.
     pub fn value(&self) -> Result<Value> {
         if self.status != 200 {
-            bail!("{}", self.message());
+            return Err(Answered { status: self.status, message: self.message() }.into());
         }
         serde_json::from_slice(&self.body).context("the server answered no JSON")
     }
@@ -171,6 +183,36 @@ impl Own {
         let told = body["error"]["message"].as_str();
         told.map_or_else(|| format!("the server answered {}", self.status), str::to_owned)
     }
+}
+
+/// The server answered, and not with a success.
+#[derive(Debug)]
+pub struct Answered {
+    pub status: u16,
+    pub message: String,
+}
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Answered {}
+
+/// Whether a call failed in a way that passes by itself: nobody answered, or who did cannot now.
+pub fn is_away(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let answered = cause.downcast_ref::<Answered>();
+        cause.is::<reqwest::Error>()
+            || answered.is_some_and(|answered| answered.status >= 500 || answered.status == 429)
+    })
+}
+
+/// Whether the server answered that it has no room now, or is not ready yet.
+pub fn is_busy(error: &anyhow::Error) -> bool {
+    let answered = error.downcast_ref::<Answered>();
+    answered.is_some_and(|answered| matches!(answered.status, 429 | 503))
 }
 
 /// Key and secret of a profile in a shared-credentials file.

@@ -4,6 +4,7 @@ mod client;
 mod commands;
 mod config;
 mod lake;
+mod open_import;
 mod rows;
 mod sources;
 
@@ -36,6 +37,8 @@ enum Command {
     Doctor(commands::doctor::Doctor),
     /// Load log files into an event data store
     Import(commands::import::Import),
+    /// Keep loading what appears in a folder, a growing file or a bucket
+    Follow(commands::follow::Follow),
     /// Ask with SQL: a server's event data stores, or log files where they lie
     Query(commands::query::Query),
     /// Find events by who, what, where and when
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Env(env) => commands::env::run(&env),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
         Command::Import(import) => commands::import::run(import),
+        Command::Follow(follow) => commands::follow::run(&follow),
         Command::Query(query) => commands::query::run(query),
         Command::Lookup(lookup) => commands::lookup::run(lookup),
         Command::Verify(verify) => commands::verify::run(verify),

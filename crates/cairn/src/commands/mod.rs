@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod env;
+pub mod follow;
 pub mod import;
 pub mod lookup;
 pub mod query;

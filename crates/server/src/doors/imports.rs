@@ -241,7 +241,14 @@ async fn open(cx: Cx<'_>, store: &str, id: &str) -> Result<Value, Refused> {
     let retention = SignedDuration::from_hours(24 * i64::from(store.state.retention_days));
     let options = ImportOptions { account, from: cx.now.saturating_sub(retention).ok() };
     let table = TableName::of_store(&store.id);
-    let import = cx.node.lake.import(&table, options).await.map_err(of_lake)?;
+    let import = cx.node.lake.import(&table, options).await.map_err(|fault| match fault {
+        // The catalog has it: its table has not been opened since the start.
+        LakeFault::NoSuchTable(_) => {
+            let message = "The event data store is being opened.";
+            busy(StatusCode::SERVICE_UNAVAILABLE, message)
+        }
+        fault => of_lake(fault),
+    })?;
     let elapsed = cx.node.clock.elapsed();
     let name = table.as_str().to_owned();
     cx.node.imports.open.add(id, account, table, store.arn, import, elapsed);
