@@ -13,6 +13,7 @@ use arrow::array::{
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
 
+use super::parts::Parts;
 use crate::record::members::{Kind, Object};
 use crate::record::{block, rebuild};
 use crate::schema::TIME_ZONE;
@@ -20,6 +21,17 @@ use crate::schema::TIME_ZONE;
 /// Why arrays cannot fail to be made: only whole rows are pushed, and all text comes from records
 /// that are UTF-8, cut at ASCII characters.
 const CONSISTENT: &str = "the columns of a batch are consistent";
+
+/// Takes what has been collected. Batches are alike: the next one gets as much room at once, and none
+/// keeps much more room than it needs.
+fn taken<T>(collected: &mut Vec<T>) -> Vec<T> {
+    let room = collected.len() + collected.len() / 8;
+    let mut taken = std::mem::replace(collected, Vec::with_capacity(room));
+    if taken.capacity() > taken.len() + taken.len() / 4 {
+        taken.shrink_to_fit();
+    }
+    taken
+}
 
 pub(super) enum Column {
     Text(TextColumn),
@@ -53,6 +65,28 @@ impl Column {
             Column::Map(map) => map.has(row),
             Column::Object(object) => object.valid.has(row),
             Column::List(list) => list.offsets.len() > row,
+        }
+    }
+
+    /// Whether [`Column::copy`] can copy what is at `row`.
+    pub fn can_copy(&self, row: usize) -> bool {
+        match self {
+            Column::Text(_) | Column::Bool(_) | Column::Time(_) => true,
+            Column::Object(object) => object.children.iter().all(|child| child.can_copy(row)),
+            Column::Map(_) | Column::List(_) => !self.has(row),
+        }
+    }
+
+    /// Puts at `row` what is at the row `from`.
+    fn copy(&mut self, from: usize, row: usize) {
+        match self {
+            Column::Text(texts) => texts.copy(from, row),
+            Column::Bool(truths) if truths.valid.has(from) => {
+                truths.push(row, truths.values.has(from));
+            }
+            Column::Time(times) if times.valid.has(from) => times.push(row, times.times[from]),
+            Column::Object(object) if object.valid.has(from) => object.copy(from, row),
+            _ => {}
         }
     }
 
@@ -93,7 +127,7 @@ impl Bits {
     }
 
     pub fn finish(&mut self, rows: usize) -> BooleanBuffer {
-        let mut bits = std::mem::take(&mut self.0);
+        let mut bits = taken(&mut self.0);
         bits.resize(rows.div_ceil(8), 0);
         BooleanBuffer::new(Buffer::from_vec(bits), 0, rows)
     }
@@ -149,8 +183,8 @@ impl Offsets {
 
     pub fn finish(&mut self, rows: usize) -> OffsetBuffer<i32> {
         self.pad(rows);
-        let mut offsets = std::mem::take(&mut self.0);
-        offsets.insert(0, 0);
+        self.0.insert(0, 0);
+        let offsets = taken(&mut self.0);
         OffsetBuffer::new(ScalarBuffer::from(offsets))
     }
 }
@@ -199,19 +233,27 @@ impl TextColumn {
     }
 
     #[inline]
+    fn copy(&mut self, from: usize, row: usize) {
+        if self.valid.has(from) {
+            let span = self.ends.span(from);
+            self.push_with(row, |values| values.extend_from_within(span));
+        }
+    }
+
+    #[inline]
     pub fn get(&self, row: usize) -> Option<&[u8]> {
         self.valid.has(row).then(|| &self.values[self.ends.span(row)])
     }
 
     pub fn finish(&mut self, rows: usize) -> StringArray {
         let ends = self.ends.finish(rows);
-        let values = Buffer::from_vec(std::mem::take(&mut self.values));
+        let values = Buffer::from_vec(taken(&mut self.values));
         StringArray::try_new(ends, values, self.valid.finish_nulls(rows)).expect(CONSISTENT)
     }
 
     pub fn finish_binary(&mut self, rows: usize) -> BinaryArray {
         let ends = self.ends.finish(rows);
-        let values = Buffer::from_vec(std::mem::take(&mut self.values));
+        let values = Buffer::from_vec(taken(&mut self.values));
         BinaryArray::try_new(ends, values, self.valid.finish_nulls(rows)).expect(CONSISTENT)
     }
 }
@@ -258,7 +300,7 @@ impl TimeColumn {
 
     pub fn finish(&mut self, rows: usize) -> TimestampMicrosecondArray {
         self.times.resize(rows, 0);
-        let times = ScalarBuffer::from(std::mem::take(&mut self.times));
+        let times = ScalarBuffer::from(taken(&mut self.times));
         TimestampMicrosecondArray::new(times, self.valid.finish_nulls(rows))
             .with_timezone(TIME_ZONE)
     }
@@ -271,8 +313,14 @@ pub(super) struct MapColumn {
     valid: Bits,
     keys: TextColumn,
     values: TextColumn,
-    /// Where the value of the last row stands in the text of its record.
-    pub last: Range<usize>,
+    /// The entries of the last row.
+    pub last: Vec<Entry>,
+}
+
+/// Where an entry of a map stands in the text of its record: the inside of its key, and its value.
+pub(super) struct Entry {
+    pub key: Range<usize>,
+    pub value: Range<usize>,
 }
 
 impl MapColumn {
@@ -285,6 +333,7 @@ impl MapColumn {
     pub fn begin(&mut self, row: usize) {
         self.offsets.pad(row);
         self.valid.set(row);
+        self.last.clear();
     }
 
     #[inline]
@@ -330,17 +379,27 @@ pub(super) struct ObjectColumn {
     /// Which member came last time after the first, second … (after none at place 0). Records of one
     /// kind have their members in one order, so this is nearly always right.
     pub next: Vec<u8>,
+    pub parts: Parts,
 }
 
 impl ObjectColumn {
     pub fn new(object: &'static Object) -> Self {
         let next = (0..=object.members.len()).map(|number| number as u8).collect();
         let children = object.columns().map(|member| Column::new(member.kind)).collect();
-        Self { object, valid: Bits::default(), children, next }
+        Self { object, valid: Bits::default(), children, next, parts: Parts::default() }
+    }
+
+    /// Puts at `row` what is at the row `from`, which [`Column::can_copy`].
+    pub fn copy(&mut self, from: usize, row: usize) {
+        self.valid.set(row);
+        for child in &mut self.children {
+            child.copy(from, row);
+        }
     }
 
     pub fn finish(&mut self, rows: usize, data_type: &DataType) -> StructArray {
         let DataType::Struct(fields) = data_type else { unreachable!("{CONSISTENT}") };
+        self.parts.forget();
         let children = self.children.iter_mut().zip(fields);
         let arrays = children.map(|(child, field)| child.finish(rows, field.data_type())).collect();
         let nulls = self.valid.finish_nulls(rows);
@@ -369,6 +428,14 @@ impl ListColumn {
 
     pub fn end(&mut self) {
         self.offsets.push(self.count);
+    }
+
+    /// The places of the elements of `row`.
+    pub fn elements(&self, row: usize) -> Range<usize> {
+        match self.offsets.len() > row {
+            true => self.offsets.span(row),
+            false => 0..0,
+        }
     }
 
     /// An element whose members are all texts.

@@ -4,15 +4,15 @@
 //! checked it gives nonsense or stops early, but it never panics and never cuts a character: all
 //! cuts are at ASCII characters or at the end.
 
-use super::columns::{Column, ListColumn, MapColumn, ObjectColumn, TextColumn};
+use super::columns::{Column, Entry, ListColumn, MapColumn, ObjectColumn, TextColumn};
 use super::ends::{string_end, value_end};
 use super::times::push_time;
-use crate::record::members::{Kind, Object};
+use crate::record::members::{Kind, Object, USER_IDENTITY};
 use crate::record::shape::{
     COLUMN, COMPACT, END, LIST_END, LONE_TEXT, LONE_VALUE, MARKED, MARKS_MAX, NULL, OTHER,
     OTHERWISE, REST, SAME, SPACED, code, looks_like_a_value, push_number, push_text,
 };
-use crate::record::{Comparison, Out, push_unescaped};
+use crate::record::{Comparison, Out, Proven, push_unescaped};
 
 /// What the walk over one record notes beside its columns.
 #[derive(Default)]
@@ -21,24 +21,36 @@ pub(super) struct Notes {
     pub rest: Vec<u8>,
     /// No shape can describe this record: there is space where none was expected.
     pub is_odd: bool,
-    /// A text column has got something that was no string.
-    pub has_loose_text: bool,
+    /// The columns do not say all there is to say: one for texts has got something that was no string,
+    /// or a member came twice, or by another name.
+    pub is_loose: bool,
+    /// Parts that came before in the same batch, and could be rebuilt.
+    pub proven: Vec<Proven>,
 }
 
 pub(super) struct Walk<'a> {
     text: &'a [u8],
+    identity_bytes: usize,
     spaced: bool,
     notes: &'a mut Notes,
 }
 
 impl<'a> Walk<'a> {
-    /// Fills `row` of `event` from `text`, a checked record.
-    pub fn record(text: &'a [u8], event: &mut ObjectColumn, row: usize, notes: &'a mut Notes) {
+    /// Fills `row` of `event` from `text`, a checked record, whose userIdentity probably has so many
+    /// bytes.
+    pub fn record(
+        text: &'a [u8],
+        identity_bytes: usize,
+        event: &mut ObjectColumn,
+        row: usize,
+        notes: &'a mut Notes,
+    ) {
         notes.shape.clear();
         notes.rest.clear();
         notes.is_odd = false;
-        notes.has_loose_text = false;
-        let mut walk = Walk { text, spaced: false, notes };
+        notes.is_loose = false;
+        notes.proven.clear();
+        let mut walk = Walk { text, identity_bytes, spaced: false, notes };
         let start = walk.space(0);
         if walk.byte(start + 1) == Some(b'"') {
             let (key_end, _) = string_end(text, start + 2);
@@ -144,10 +156,13 @@ impl<'a> Walk<'a> {
             let end = match number {
                 Some(number) => {
                     previous = number + 1;
-                    let child = &mut column.children[place_of(column.object, number)];
-                    match child.has(row) {
-                        false => self.value(number, child, row, value),
-                        true => self.other(at, value),
+                    let place = place_of(column.object, number);
+                    let child = &mut column.children[place];
+                    let is_first = !child.has(row);
+                    self.notes.is_loose |= place != number || !is_first;
+                    match is_first {
+                        true => self.value(number, child, row, value),
+                        false => self.other(at, value),
                     }
                 }
                 None => self.unexpected(column, row, at, value),
@@ -161,6 +176,39 @@ impl<'a> Walk<'a> {
         }
         self.notes.shape.push(END);
         self.close(at)
+    }
+
+    /// Walks over an object that probably came before to the byte: then copies what it was.
+    fn part(&mut self, column: &mut ObjectColumn, row: usize, at: usize) -> usize {
+        // A guess: what follows counts only where a whole part is the same.
+        let guess = match std::ptr::eq(column.object, &USER_IDENTITY) {
+            true => at + self.identity_bytes,
+            false => at + memchr::memchr(b'}', &self.text[at..]).map_or(0, |bytes| bytes + 1),
+        };
+        let text = self.slice(at, guess);
+        // In the other style a part would have another shape.
+        if !self.spaced
+            && let Some((from, shape)) = column.parts.find(text)
+        {
+            let proven =
+                Proven { left: self.text.len() - at, bytes: text.len(), shape: shape.len() };
+            self.notes.proven.push(proven);
+            self.notes.shape.extend_from_slice(shape);
+            column.copy(from, row);
+            return guess;
+        }
+        let (shape, rest) = (self.notes.shape.len(), self.notes.rest.len());
+        let was_loose = std::mem::take(&mut self.notes.is_loose);
+        let end = self.object(column, row, at);
+        let is_plain = self.notes.rest.len() == rest
+            && !(self.spaced || self.notes.is_odd || self.notes.is_loose)
+            && column.children.iter().all(|child| child.can_copy(row));
+        self.notes.is_loose |= was_loose;
+        if is_plain {
+            let text = self.slice(at, end);
+            column.parts.remember(text, row, &self.notes.shape[shape..]);
+        }
+        end
     }
 
     /// The member that came last time after the member before `previous`, when its key stands at
@@ -206,6 +254,7 @@ impl<'a> Walk<'a> {
         let (shape_end, rest_end) = (self.notes.shape.len(), self.notes.rest.len());
         let (key_end, escaped) = string_end(self.text, key_at + 1);
         if escaped {
+            self.notes.is_loose = true;
             let mut key = Vec::new();
             push_unescaped(&mut key, self.slice(key_at + 1, key_end));
             if let Some(number) = column.object.number(&key) {
@@ -270,7 +319,7 @@ impl<'a> Walk<'a> {
                 let end = value_end(self.text, at);
                 texts.push(row, self.slice(at, end));
                 self.notes.shape[place.shape] += OTHERWISE;
-                self.notes.has_loose_text = true;
+                self.notes.is_loose = true;
                 end
             }
             (Column::Bool(truths), first) => {
@@ -294,7 +343,6 @@ impl<'a> Walk<'a> {
             }
             (Column::Map(map), Some(b'{')) => {
                 let (end, exact) = self.map(map, row, at, place.shape);
-                map.last = at..end;
                 if !exact {
                     self.keep(&mut place, at, end);
                 }
@@ -302,11 +350,13 @@ impl<'a> Walk<'a> {
             }
             (Column::Map(map), _) => {
                 let (end, exact) = self.lone(map, row, at, place.shape);
-                map.last = at..end;
                 if !exact {
                     self.keep(&mut place, at, end);
                 }
                 end
+            }
+            (Column::Object(object), Some(b'{')) if object.object.repeats => {
+                self.part(object, row, at)
             }
             (Column::Object(object), Some(b'{')) => self.object(object, row, at),
             (Column::List(list), Some(b'[')) => {
@@ -373,6 +423,7 @@ impl<'a> Walk<'a> {
                     value_end
                 }
             };
+            map.last.push(Entry { key: at + 1..key_end, value: value..value_end });
             nth += 1;
             let next;
             (next, end) = self.comma(value_end);

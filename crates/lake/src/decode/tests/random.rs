@@ -1,5 +1,6 @@
 //! Records of every kind of oddity, and text that is no record at all.
 
+use event::{json, named_resources, user_name};
 use proptest::prelude::*;
 
 use super::*;
@@ -83,6 +84,11 @@ const KEYS: &[&str] = &[
     "resourceTags",
     "requestContext",
     "tags",
+    "resources",
+    "arnPrefix",
+    "bucketName",
+    "roleArn",
+    "items",
     "tlsVersion",
     "new",
     "user\\u0041gent",
@@ -191,7 +197,8 @@ proptest! {
         let mut decoder = Decoder::new();
         for _ in 0..2 {
             let mut taken = Vec::new();
-            for record in &all {
+            // Twice, so that parts come again.
+            for record in all.iter().chain(&all) {
                 let checked = event::read_again(record.as_bytes());
                 let pushed = decoder.push(RowIn { account: ACCOUNT, record: record.as_bytes() });
                 prop_assert_eq!(pushed.is_ok(), checked.is_ok(), "{}", record);
@@ -207,6 +214,9 @@ proptest! {
             prop_assert_eq!(batch.num_rows(), taken.len());
             for (row, (record, header)) in taken.iter().enumerate() {
                 prop_assert_eq!(back.value(row), *record);
+                let mut alone = Decoder::new();
+                alone.push(RowIn { account: ACCOUNT, record: record.as_bytes() }).unwrap();
+                prop_assert_eq!(alone.finish(), batch.slice(row, 1));
                 check_derived(&batch, row, header)?;
             }
         }
@@ -237,6 +247,16 @@ pub(super) fn check_derived(
 ) -> Result<(), TestCaseError> {
     let name = user_name(header).map(|name| name.into_owned());
     prop_assert_eq!(cell(batch, row, "cairn_username"), name);
+    let object = |key| json::member(header.record(), key).filter(|value| value.starts_with('{'));
+    let named = named_resources(header, object("requestParameters"), object("responseElements"));
+    let named: Vec<_> = named
+        .iter()
+        .map(|named| {
+            format!("{{type: {}, name: {}}}", named.kind.as_deref().unwrap_or(""), named.name)
+        })
+        .collect();
+    let named = (!named.is_empty()).then(|| format!("[{}]", named.join(", ")));
+    prop_assert_eq!(cell(batch, row, "cairn_resources"), named);
     let column = batch.column_by_name("eventtime").unwrap();
     let times = column.as_any().downcast_ref::<arrow::array::TimestampMicrosecondArray>().unwrap();
     prop_assert_eq!(times.value(row), header.event_time.as_microsecond());
