@@ -12,7 +12,7 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffe
 use arrow::datatypes::DataType;
 use wide::u8x16;
 
-use crate::record::members::{Kind, Object};
+use crate::record::members::{Kind, Member, Object};
 use crate::record::push_unescaped;
 use crate::schema::TIME_ZONE;
 
@@ -191,37 +191,42 @@ pub(super) struct ObjectLeaves {
     pub wants: Vec<Want>,
     /// How many of them are wanted.
     pub wanted: usize,
-    /// Which member came last time after the first, second … (after none at place 0).
-    pub next: Vec<u8>,
+    /// Which member came last time after the first, second … (after none at place 0), and which the
+    /// time before: a member that only some records have is expected, and the one behind it.
+    next: Vec<[u8; 2]>,
     leads: Vec<Lead>,
     valid: Valid,
 }
 
-/// The key of a member in quotes and its colon, to be compared at once.
-struct Lead {
+/// A short text that is expected to stand somewhere, such as a key in quotes and its colon, to be
+/// compared at once.
+pub(super) struct Lead {
     blocks: [u8x16; 2],
     /// Ones where a byte does not count.
     free: [u8x16; 2],
-    length: usize,
+    pub length: usize,
 }
 
 impl Lead {
-    fn of(lead: &str) -> Lead {
+    /// `None` when it is too long.
+    pub fn of(lead: &[u8]) -> Option<Lead> {
         let mut bytes = [0; 32];
         let mut free = [0xFF; 32];
-        for (place, byte) in lead.bytes().enumerate() {
-            (bytes[place], free[place]) = (byte, 0);
-        }
+        bytes.get_mut(..lead.len())?.copy_from_slice(lead);
+        free[..lead.len()].fill(0);
         let both = |bytes: &[u8; 32]| {
             let halves = bytes.as_chunks::<16>().0;
             [u8x16::new(halves[0]), u8x16::new(halves[1])]
         };
-        Lead { blocks: both(&bytes), free: both(&free), length: lead.len() }
+        Some(Lead { blocks: both(&bytes), free: both(&free), length: lead.len() })
     }
 
     #[inline(always)]
-    fn begins(&self, text: &[u8; 32]) -> bool {
-        let halves = text.as_chunks::<16>().0;
+    pub fn begins(&self, text: &[u8], at: usize) -> bool {
+        let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<32>()) else {
+            return false;
+        };
+        let halves = block.as_chunks::<16>().0;
         let first = u8x16::new(halves[0]).simd_eq(self.blocks[0]) | self.free[0];
         let second = u8x16::new(halves[1]).simd_eq(self.blocks[1]) | self.free[1];
         (first & second).to_bitmask() == 0xFFFF
@@ -233,15 +238,31 @@ impl ObjectLeaves {
     /// and where its value begins, about.
     #[inline(always)]
     pub fn expected(&self, text: &[u8], at: usize, previous: usize) -> Option<(usize, usize)> {
-        let number = usize::from(self.next[previous]);
-        let lead = self.leads.get(number)?;
-        lead.begins(text.get(at..)?.first_chunk()?).then_some((number, at + lead.length))
+        let [last, earlier] = self.next[previous].map(usize::from);
+        let lead = self.leads.get(last)?;
+        if lead.begins(text, at) {
+            return Some((last, at + lead.length));
+        }
+        let lead = self.leads.get(earlier)?;
+        lead.begins(text, at).then_some((earlier, at + lead.length))
+    }
+
+    /// The member with this key, which is expected in this place from now on.
+    #[inline(never)]
+    pub fn found(&mut self, key: &[u8], previous: usize) -> Option<usize> {
+        let number = self.object.number(key)?;
+        let last = self.next[previous][0];
+        self.next[previous] = [number as u8, last];
+        Some(number)
     }
 
     pub fn new(object: &'static Object) -> ObjectLeaves {
-        let leads = object.members.iter().map(|member| Lead::of(member.lead)).collect();
+        let lead = |member: &Member| {
+            Lead::of(member.lead.as_bytes()).expect("a lead that is too long does not compile")
+        };
+        let leads = object.members.iter().map(lead).collect();
         let wants = object.members.iter().map(|_| Want::Nothing).collect();
-        let next = (0..=object.members.len()).map(|number| number as u8).collect();
+        let next = (0..=object.members.len()).map(|number| [number as u8, u8::MAX]).collect();
         ObjectLeaves { object, wants, wanted: 0, next, leads, valid: Valid::default() }
     }
 
@@ -256,7 +277,7 @@ impl ObjectLeaves {
     /// Wants the leaf at the end of `path`, names in lower case. Answers whether that can be done.
     pub fn want(&mut self, path: &[String]) -> bool {
         let Some((name, below)) = path.split_first() else { return false };
-        let member = |member: &crate::record::members::Member| {
+        let member = |member: &Member| {
             !matches!(member.kind, Kind::Alias(_)) && member.key.eq_ignore_ascii_case(name)
         };
         let Some(number) = self.object.members.iter().position(member) else { return false };

@@ -20,7 +20,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use event::{Category, event_time};
 
-use super::leaves::{ObjectLeaves, TextLeaf, Want};
+use super::leaves::{Lead, ObjectLeaves, TextLeaf, Want};
 use super::skip::{rest_end, string_end, value_end, word_end};
 use super::wanted::Wanted;
 use crate::decode::{Decoder, RowIn};
@@ -121,10 +121,9 @@ pub(super) struct Reader {
     others: Vec<Range<usize>>,
     rows: usize,
     bytes: usize,
-    /// What was taken last: records that follow each other often agree.
-    region: Vec<u8>,
-    category: Vec<u8>,
-    time: Vec<u8>,
+    /// For the members whose values take some work to check, the one that was taken last: records
+    /// that follow each other often agree.
+    taken: Vec<Option<Lead>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -189,9 +188,7 @@ impl Reader {
             others: Vec::new(),
             rows: 0,
             bytes: 0,
-            region: Vec::new(),
-            category: Vec::new(),
-            time: Vec::new(),
+            taken: EVENT.members.iter().map(|_| None).collect(),
         })
         .filter(|_| cuts <= CUTS_MAX)
     }
@@ -262,6 +259,10 @@ impl Reader {
                     previous = number + 1;
                     if self.plain >> number & 1 == 1 && text.get(value) == Some(&b'"') {
                         string_end(text, value + 1)?.0 + 1
+                    } else if let Some(taken) = &self.taken[number]
+                        && taken.begins(text, value)
+                    {
+                        value + taken.length
                     } else {
                         self.member(text, number, at, value)?
                     }
@@ -278,8 +279,10 @@ impl Reader {
             }
         }
         let record = text.get(start..at)?;
-        // Just read, so that it is near.
-        simdutf8::basic::from_utf8(record).ok()?;
+        // Now that it is near.
+        if !record.is_ascii() {
+            std::str::from_utf8(record).ok()?;
+        }
         if seen & self.required != self.required || record.len() > FILE_LIMITS.record_bytes_max {
             return None;
         }
@@ -304,16 +307,13 @@ impl Reader {
     ) -> Option<(Option<usize>, usize)> {
         let (key, value) = key_at(text, at)?;
         let name = &text[key.clone()];
-        let number = EVENT.number(name);
-        match number {
-            Some(number) => self.event.next[previous] = number as u8,
-            None => {
-                let is_there = self.others.iter().any(|other| &text[other.clone()] == name);
-                if is_there || self.others.len() == OTHERS_MAX || UNUSUAL.contains(&name) {
-                    return None;
-                }
-                self.others.push(key);
+        let number = self.event.found(name, previous);
+        if number.is_none() {
+            let is_there = self.others.iter().any(|other| &text[other.clone()] == name);
+            if is_there || self.others.len() == OTHERS_MAX || UNUSUAL.contains(&name) {
+                return None;
             }
+            self.others.push(key);
         }
         Some((number, value))
     }
@@ -330,16 +330,25 @@ impl Reader {
                 match rule {
                     Rule::Any | Rule::Text => {}
                     Rule::Required => (end > at + 1).then_some(())?,
-                    Rule::Time if inside == self.time => {}
                     Rule::Time => {
                         event_time(std::str::from_utf8(inside).ok()?).filter(|_| !is_escaped)?;
-                        self.time.clear();
-                        self.time.extend_from_slice(inside);
+                        self.take(number, &text[at..=end]);
                     }
-                    Rule::Region if inside == self.region => {}
-                    Rule::Region => self.check_region(inside)?,
-                    Rule::Category if inside == self.category => {}
-                    Rule::Category => self.check_category(inside, is_escaped)?,
+                    Rule::Region => {
+                        let is_region =
+                            |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+                        inside.iter().all(is_region).then_some(())?;
+                        (1..=64).contains(&inside.len()).then_some(())?;
+                        self.take(number, &text[at..=end]);
+                    }
+                    Rule::Category => {
+                        let name = std::str::from_utf8(inside).ok().filter(|_| !is_escaped)?;
+                        // An empty one counts as none.
+                        if !name.is_empty() {
+                            Category::from_name(name)?;
+                        }
+                        self.take(number, &text[at..=end]);
+                    }
                     Rule::Bool => {
                         let known: [&[u8]; 5] = [b"", b"true", b"True", b"false", b"False"];
                         known.contains(&inside).then_some(())?;
@@ -401,23 +410,11 @@ impl Reader {
         Some(end)
     }
 
-    #[cold]
-    fn check_region(&mut self, region: &[u8]) -> Option<()> {
-        let is_region = region.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
-        (is_region && (1..=64).contains(&region.len())).then_some(())?;
-        self.region = region.to_vec();
-        Some(())
-    }
-
-    #[cold]
-    fn check_category(&mut self, category: &[u8], is_escaped: bool) -> Option<()> {
-        let name = std::str::from_utf8(category).ok().filter(|_| !is_escaped)?;
-        // An empty one counts as none.
-        if !name.is_empty() {
-            Category::from_name(name)?;
+    /// Remembers a value that was checked, if nothing else is done with such values.
+    fn take(&mut self, number: usize, value: &[u8]) {
+        if self.decoder.is_none() && matches!(self.event.wants[number], Want::Nothing) {
+            self.taken[number] = Lead::of(value);
         }
-        self.category = category.to_vec();
-        Some(())
     }
 
     /// Gives the decoder the members that it is wanted for.
@@ -489,11 +486,7 @@ fn walk(
             Some((number, value)) => (Some(number), value),
             None => {
                 let (key, value) = key_at(text, at)?;
-                let number = object.object.number(&text[key]);
-                if let Some(number) = number {
-                    object.next[previous] = number as u8;
-                }
-                (number, value)
+                (object.found(&text[key], previous), value)
             }
         };
         let value = gap_end(text, value);
