@@ -21,7 +21,7 @@ use arrow::datatypes::SchemaRef;
 use event::{Category, event_time};
 
 use super::leaves::{Lead, ObjectLeaves, TextLeaf, Want};
-use super::skip::{rest_end, string_end, value_end, word_end};
+use super::skip::{object_end, string_end, value_end, word_end};
 use super::wanted::Wanted;
 use crate::decode::{Decoder, RowIn};
 use crate::import::FILE_LIMITS;
@@ -335,8 +335,7 @@ impl Reader {
                         self.take(number, &text[at..=end]);
                     }
                     Rule::Region => {
-                        let is_region =
-                            |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+                        let is_region = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
                         inside.iter().all(is_region).then_some(())?;
                         (1..=64).contains(&inside.len()).then_some(())?;
                         self.take(number, &text[at..=end]);
@@ -504,7 +503,7 @@ fn walk(
             _ => return None,
         }
     }
-    rest_end(text, at, depth, 1)
+    object_end(text, at, depth)
 }
 
 /// Reads a wanted value that lies in an object, `depth` deep.

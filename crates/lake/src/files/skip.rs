@@ -68,24 +68,37 @@ fn string_with_escapes(text: &[u8], mut at: usize) -> Option<usize> {
 /// The end of the container whose first bracket stands at `at`, `depth` containers deep.
 #[inline]
 pub(super) fn container_end(text: &[u8], at: usize, depth: usize) -> Option<usize> {
-    rest_end(text, at, depth, 0)
+    let last = text.get(at)? + (b'}' - b'{');
+    brackets_end(text, at, depth, 0, last)
 }
 
-/// The end of a container from a place in it where no string is open: so many brackets are.
+/// The end of an object from a place in it that is not in a string.
+#[inline]
+pub(super) fn object_end(text: &[u8], at: usize, depth: usize) -> Option<usize> {
+    brackets_end(text, at, depth, 1, b'}')
+}
+
+/// Where as many brackets are closed as are opened, `open` of them before `at`, and the last by the
+/// right one.
 #[inline(never)]
-pub(super) fn rest_end(text: &[u8], mut at: usize, depth: usize, open: usize) -> Option<usize> {
-    let mut open = open;
+fn brackets_end(
+    text: &[u8],
+    mut at: usize,
+    depth: usize,
+    mut open: usize,
+    last: u8,
+) -> Option<usize> {
     // All ones inside a string; one when the first character of a block is escaped.
     let (mut in_string, mut is_escaped) = (0_u64, 0_u64);
     loop {
         let rest = text.get(at..)?;
-        let last;
+        let end;
         let block = match rest.first_chunk() {
             Some(block) => block,
             None if rest.is_empty() => return None,
             None => {
-                last = padded(rest);
-                &last
+                end = padded(rest);
+                &end
             }
         };
         let masks = masks(block);
@@ -111,7 +124,7 @@ pub(super) fn rest_end(text: &[u8], mut at: usize, depth: usize, open: usize) ->
                 if open == 0 {
                     let before = (1_u64 << place) - 1;
                     let is_plain = !masks.has_control || rare(block).1 & before == 0;
-                    return is_plain.then_some(at + place + 1);
+                    return (is_plain && block[place] == last).then_some(at + place + 1);
                 }
             }
         }
