@@ -5,8 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, StringArray, StructArray, TimestampMicrosecondArray,
-    new_null_array,
+    ArrayRef, BooleanArray, StringArray, StructArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;

@@ -91,7 +91,7 @@ impl Reading {
 }
 
 /// The rows of a file by the decoder that checks everything; what is left out is told.
-fn decode(
+pub(super) fn decode(
     columns: &SchemaRef,
     files: &Files,
     name: &str,

@@ -52,13 +52,11 @@ fn wanted(paths: &[&str]) -> Wanted {
     let mut names: Vec<String> = paths.iter().map(|path| top(path)).collect();
     names.dedup();
     let places: Vec<usize> = names.iter().map(|name| schema.index_of(name).unwrap()).collect();
-    let below = |name: &String| {
-        let of = paths.iter().filter(|path| top(path) == *name);
-        of.map(|path| path.split('.').skip(1).map(str::to_owned).collect::<Vec<_>>())
-    };
     let leaves = names.iter().map(|name| {
-        let leaves = below(name).collect();
-        below(name).all(|path| !path.is_empty()).then_some(leaves)
+        let of_name = paths.iter().filter(|path| top(path) == *name);
+        let below = of_name.map(|path| path.split('.').skip(1).map(str::to_owned).collect());
+        let below: Vec<Vec<String>> = below.collect();
+        below.iter().all(|path| !path.is_empty()).then(|| below.into_iter().collect())
     });
     Wanted { leaves: leaves.collect(), columns: Arc::new(schema.project(&places).unwrap()) }
 }
