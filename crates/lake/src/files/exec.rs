@@ -137,8 +137,9 @@ impl ExecutionPlan for FilesExec {
             batches.map(|batches| stream::iter(batches.into_iter().map(Ok)))
         });
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let batches =
-            batches.try_flatten().inspect_ok(move |batch| drop(batch.record_output(&metrics)));
+        let batches = batches.try_flatten().inspect_ok(move |batch| {
+            batch.record_output(&metrics);
+        });
         let columns = self.wanted.columns.clone();
         let stream = Box::pin(RecordBatchStreamAdapter::new(columns, batches.boxed()));
         Ok(make_cooperative(stream))

@@ -44,7 +44,7 @@ impl Want {
 
     pub fn clear(&mut self) {
         match self {
-            Want::Text(texts) => drop(texts.finish(0)),
+            Want::Text(texts) => *texts = TextLeaf::default(),
             Want::Bool(truths) => *truths = BoolLeaf::default(),
             Want::Time(times) => *times = TimeLeaf::default(),
             Want::Object(object) => {
