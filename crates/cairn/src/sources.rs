@@ -118,6 +118,13 @@ impl LogFile for SourceFile {
         &self.name
     }
 
+    fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(path) => Some(path),
+            Place::Object(_) => None,
+        }
+    }
+
     async fn read(&self) -> Result<Bytes, String> {
         self.contents().await.map_err(|fault| match fault {
             ReadFault::Gone => "it is not there any more".to_owned(),
