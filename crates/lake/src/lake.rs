@@ -18,7 +18,7 @@ use crate::query::{PreparedQuery, QueryFailure, prepare};
 use crate::scan::Events;
 use crate::schema::{events_schema, stored_events_schema};
 use crate::sql::Limits;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError};
 use crate::table::{Hot, Table, TableError};
 
 /// An accepted event on its way into tables.
@@ -102,6 +102,12 @@ impl Lake {
         }
     }
 
+    /// Can tables be kept in the storage? See [`Storage::check`].
+    pub async fn check_storage(&self) -> Result<(), StorageError> {
+        let storage = self.storage.clone();
+        self.on_runtime(async move { storage.check().await }).await
+    }
+
     /// Opens a table of CloudTrail events, beginning it when it is not there. Answers the journal
     /// position up to which its rows are durable.
     pub async fn open_table(&self, name: &str, now: Timestamp) -> Result<u64, LakeError> {
@@ -111,6 +117,7 @@ impl Lake {
         }
         let (storage, owned) = (self.storage.clone(), name.to_owned());
         let opened = self.on_runtime(async move {
+            storage.check().await?;
             Table::open(&storage, &owned, stored_events_schema(), now).await
         });
         let table = Arc::new(opened.await?);
@@ -121,6 +128,10 @@ impl Lake {
     pub fn table(&self, name: &str) -> Result<Arc<Table>, LakeError> {
         let tables = self.tables.read().expect("no holder of this lock can panic");
         tables.get(name).cloned().ok_or_else(|| LakeError::NoSuchTable(name.to_owned()))
+    }
+
+    pub fn table_is_open(&self, name: &str) -> bool {
+        self.table(name).is_ok()
     }
 
     pub async fn remove_table(&self, name: &str) -> Result<(), LakeError> {

@@ -28,6 +28,7 @@ use jiff::{Timestamp, civil::Date};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
 
 use crate::storage::{Storage, StorageError};
 use file::DataFile;
@@ -58,7 +59,7 @@ pub enum TableError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error("write rows")]
-    Encode(#[from] parquet::errors::ParquetError),
+    Encode(#[from] ParquetError),
     #[error("rebuild a record")]
     Record(#[from] crate::record::DecodeError),
     #[error("join rows")]
@@ -126,7 +127,7 @@ impl Table {
         let log = Log::open(storage.log(name)?, &columns).await?;
         let store = storage.table(name);
         let state = State {
-            view: View { files: files_of(&log, &store)?, hot: Arc::default() },
+            view: View { files: files_of(&log, name, &store)?, hot: Arc::default() },
             position: log.position().await?,
             sealed: 0,
             removed: Vec::new(),
@@ -298,8 +299,11 @@ impl Table {
 
     fn add_files(&self, state: &mut State, added: Vec<FileEntry>) {
         let mut files = state.view.files.to_vec();
+        let table = Arc::from(self.name.as_str());
         files.extend(
-            added.into_iter().map(|entry| Arc::new(DataFile::new(entry, self.store.clone()))),
+            added
+                .into_iter()
+                .map(|entry| Arc::new(DataFile::new(entry, &table, self.store.clone()))),
         );
         state.view.files = Arc::new(files);
     }
@@ -399,9 +403,13 @@ impl Table {
     }
 }
 
-fn files_of(log: &Log, store: &Arc<dyn ObjectStore>) -> Result<Arc<Vec<Arc<DataFile>>>, LogError> {
-    let files = log.files()?.into_iter();
-    Ok(Arc::new(files.map(|entry| Arc::new(DataFile::new(entry, store.clone()))).collect()))
+fn files_of(
+    log: &Log,
+    table: &str,
+    store: &Arc<dyn ObjectStore>,
+) -> Result<Arc<Vec<Arc<DataFile>>>, LogError> {
+    let (files, table) = (log.files()?.into_iter(), Arc::from(table));
+    Ok(Arc::new(files.map(|entry| Arc::new(DataFile::new(entry, &table, store.clone()))).collect()))
 }
 
 /// Rows in order of time, cut by UTC day.
@@ -443,7 +451,7 @@ pub async fn rows_of(file: &DataFile) -> Result<Vec<RecordBatch>, TableError> {
     let read = tokio::task::spawn_blocking(move || {
         let reader =
             ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(16_384).build()?;
-        Ok::<_, TableError>(reader.collect::<Result<Vec<_>, _>>()?)
+        Ok::<_, ParquetError>(reader.collect::<Result<Vec<_>, _>>()?)
     });
-    read.await?
+    Ok(read.await?.map_err(|error| file.blamed(error))?)
 }
