@@ -24,6 +24,7 @@ use server::lake::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Tables;
+use crate::reached::Reached;
 
 /// How often a running query's figures are passed on.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -32,6 +33,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct RealLake {
     lake: Arc<lake::Lake>,
+    reached: Arc<Reached>,
     clock: Arc<dyn Clock>,
 }
 
@@ -47,13 +49,16 @@ pub fn open(
         Tables::Folder => {
             let folder = data.join("lake");
             disk.create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-            Storage::folder(&folder, disk)?
+            Storage::folder(&folder, disk.clone())?
         }
         Tables::Bucket(settings) => Storage::bucket(settings, &name_of_node(data, disk.as_ref())?)?,
     };
+    let folder = data.join("tables");
+    let made = || format!("make {}", folder.display());
+    let reached = Reached::open(folder.clone(), disk).with_context(made)?;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let lake = lake::Lake::new(storage, threads).context("start the lake's threads")?;
-    Ok(RealLake { lake: Arc::new(lake), clock })
+    Ok(RealLake { lake: Arc::new(lake), reached: Arc::new(reached), clock })
 }
 
 /// By what name a bucket knows this node: it goes with the data folder, as the journal does, whose
@@ -90,13 +95,31 @@ impl RealLake {
     }
 }
 
+/// Writes down how far the table's log has come. Without it less would be noticed, so no more than a
+/// warning.
+async fn note(lake: Arc<lake::Lake>, reached: Arc<Reached>, table: TableName) {
+    let Some(version) = lake.version(table.as_str()) else { return };
+    let name = table.clone();
+    let noted = tokio::task::spawn_blocking(move || reached.note(name.as_str(), version)).await;
+    if let Ok(Err(error)) = noted {
+        let table = table.as_str();
+        tracing::warn!(table, %error, "what a table has reached cannot be written down");
+    }
+}
+
 #[async_trait]
 impl Lake for RealLake {
     async fn open_table(&self, table: &TableName, columns: Columns) -> Result<u64, LakeFault> {
         match columns {
             Columns::Events => {
-                let opened = self.lake.open_table(table.as_str(), self.clock.now()).await;
-                opened.map_err(|error| fault(table, error))
+                let reached = self.reached.version(table.as_str()).map_err(|error| {
+                    let detail = format!("read what the table has reached: {error}");
+                    LakeFault::Store { table: table.as_str().to_owned(), detail }
+                })?;
+                let opened = self.lake.open_table(table.as_str(), reached, self.clock.now()).await;
+                let position = opened.map_err(|error| fault(table, error))?;
+                note(self.lake.clone(), self.reached.clone(), table.clone()).await;
+                Ok(position)
             }
             other => Err(LakeFault::Store {
                 table: table.as_str().to_owned(),
@@ -106,7 +129,11 @@ impl Lake for RealLake {
     }
 
     async fn remove_table(&self, table: &TableName) -> Result<(), LakeFault> {
-        self.lake.remove_table(table.as_str()).await.map_err(|error| fault(table, error))
+        self.lake.remove_table(table.as_str()).await.map_err(|error| fault(table, error))?;
+        if let Err(error) = self.reached.forget(table.as_str()) {
+            tracing::warn!(table = table.as_str(), %error, "a file of DATA/tables stays");
+        }
+        Ok(())
     }
 
     async fn append(
@@ -127,8 +154,13 @@ impl Lake for RealLake {
 
     fn commit(&self, table: &TableName, through: u64) -> Commit {
         let commit = self.lake.commit(table.as_str(), through, self.clock.now());
-        let table = table.clone();
-        commit.map(move |done| done.map_err(|error| fault(&table, error))).boxed()
+        let (lake, reached, table) = (self.lake.clone(), self.reached.clone(), table.clone());
+        async move {
+            commit.await.map_err(|error| fault(&table, error))?;
+            note(lake, reached, table).await;
+            Ok(())
+        }
+        .boxed()
     }
 
     fn hot(&self, table: &TableName) -> Hot {
@@ -143,7 +175,9 @@ impl Lake for RealLake {
 
     async fn maintain(&self, table: &TableName, keep_from: Timestamp) -> Result<bool, LakeFault> {
         let done = self.lake.maintain(table.as_str(), keep_from, self.clock.now()).await;
-        done.map_err(|error| fault(table, error))
+        let more = done.map_err(|error| fault(table, error))?;
+        note(self.lake.clone(), self.reached.clone(), table.clone()).await;
+        Ok(more)
     }
 
     async fn lookup(&self, table: &TableName, ask: Lookup) -> Result<Page, LakeFault> {
@@ -193,6 +227,7 @@ impl Lake for RealLake {
         let import = self.lake.import(table.as_str(), options).map_err(|e| fault(table, e))?;
         Ok(Box::new(RealImport {
             lake: self.lake.clone(),
+            reached: self.reached.clone(),
             import,
             table: table.clone(),
             clock: self.clock.clone(),
@@ -218,7 +253,7 @@ impl Prepared for RealQuery {
         cancelled: CancellationToken,
     ) -> Result<(), QueryFault> {
         let inner = Arc::new(lake::Progress::default());
-        let mut portions = self.query.start(self.lake.runtime(), inner.clone());
+        let mut portions = self.query.start(self.lake.query_runtime(), inner.clone());
         let mut ticks = tokio::time::interval(PROGRESS_EVERY);
         loop {
             let portion = tokio::select! {
@@ -252,6 +287,7 @@ fn pass_on(from: &lake::Progress, to: &Progress) {
 
 struct RealImport {
     lake: Arc<lake::Lake>,
+    reached: Arc<Reached>,
     import: Arc<lake::Import>,
     table: TableName,
     clock: Arc<dyn Clock>,
@@ -278,6 +314,7 @@ impl Import for RealImport {
         let (import, now) = (self.import.clone(), self.clock.now());
         let done = self.lake.on_runtime(async move { import.commit(now).await }).await;
         let done = done.map_err(|error| import_fault(&self.table, error))?;
+        note(self.lake.clone(), self.reached.clone(), self.table.clone()).await;
         Ok(Imported { rows: done.rows, duplicates: done.duplicates })
     }
 }

@@ -20,6 +20,7 @@ pub mod schema;
 pub mod sql;
 pub mod storage;
 mod table;
+mod yielding;
 
 pub use files::{LogFile, LogFiles, Troubles};
 pub use import::{Import, ImportError, ImportOptions, Imported, ReadFile};

@@ -29,6 +29,7 @@ use crate::scan::STORE_URL;
 use crate::sql::{self, Limits, QueryError, text};
 use crate::storage::chain_of;
 use crate::table::file::{DataFile, FileError};
+use crate::yielding::yielding;
 
 /// A row of a result; NULL is `None`.
 pub type TextRow = Vec<Option<String>>;
@@ -91,6 +92,7 @@ pub async fn prepare(
     let frame = DataFrame::new(session.state(), prepared.plan);
     let context = Arc::new(frame.task_ctx());
     let plan = frame.create_physical_plan().await.map_err(planning_failure)?;
+    let plan = yielding(plan).map_err(failure)?;
     Ok(PreparedQuery { columns: prepared.columns, plan, context })
 }
 
@@ -294,7 +296,11 @@ fn failure(error: DataFusionError) -> QueryFailure {
     let root = error.find_root();
     let text = root.strip_backtrace();
     match root {
-        DataFusionError::ResourcesExhausted(_) => QueryFailure::Exhausted(text),
+        DataFusionError::ResourcesExhausted(_) => {
+            // The rest advises settings that are not ours.
+            let told = text.split(" Please try increasing").next().unwrap_or(&text);
+            QueryFailure::Exhausted(told.to_owned())
+        }
         DataFusionError::Execution(_) | DataFusionError::ArrowError(..) => {
             QueryFailure::Value(text)
         }

@@ -22,12 +22,14 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::client::SpawnedReqwestConnector;
 use object_store::path::Path;
 use object_store::{
     BackoffConfig, ClientOptions, CopyOptions, Error, GetOptions, GetResult, ListResult,
     MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result, RetryConfig, WriteMultipart,
 };
+use tokio::runtime::Handle;
 
 use super::StorageError;
 
@@ -79,6 +81,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// Requests run on the runtime that this is called in.
     pub fn new(settings: &BucketSettings, name: &str) -> Result<Bucket> {
         let endpoint = settings.endpoint.trim_end_matches('/');
         // In this style object_store wants the bucket in the endpoint already.
@@ -99,7 +102,7 @@ impl Bucket {
         };
         let retry =
             RetryConfig { backoff, max_retries: RETRIES_MAX, retry_timeout: 2 * REQUEST_MAX };
-        let s3 = AmazonS3Builder::new()
+        let mut builder = AmazonS3Builder::new()
             .with_bucket_name(name)
             .with_endpoint(endpoint)
             .with_region(&settings.region)
@@ -107,9 +110,12 @@ impl Bucket {
             .with_secret_access_key(&settings.secret_access_key)
             .with_virtual_hosted_style_request(settings.virtual_host_style)
             .with_client_options(client)
-            .with_retry(retry)
-            .build()?;
-        Ok(Bucket { s3, only_writer: settings.only_writer })
+            .with_retry(retry);
+        if let Ok(handle) = Handle::try_current() {
+            // Connections are shared; a query that keeps its threads busy must not be what drives them.
+            builder = builder.with_http_connector(SpawnedReqwestConnector::new(handle));
+        }
+        Ok(Bucket { s3: builder.build()?, only_writer: settings.only_writer })
     }
 
     /// Finds out whether tables can be kept here, under `prefix`, which `place` names for people.

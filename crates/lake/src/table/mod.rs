@@ -110,6 +110,8 @@ pub struct Table {
 struct State {
     view: View,
     position: u64,
+    /// Of the log.
+    version: u64,
     /// Batches at the front of `view.hot` that a commit is writing: they stay as they are.
     sealed: usize,
     /// Files that left the table, and when.
@@ -117,16 +119,18 @@ struct State {
 }
 
 impl Table {
-    /// Opens the table, beginning it when it is not there. `columns` are those of its files.
+    /// Opens the table. `columns` are those of its files; `reached` as in [`Log::open`].
     pub async fn open(
         storage: &Storage,
         name: &str,
         columns: SchemaRef,
+        reached: Option<u64>,
         now: Timestamp,
     ) -> Result<Table, TableError> {
-        let log = Log::open(storage.log(name)?, &columns).await?;
+        let log = Log::open(storage.log(name)?, &columns, reached).await?;
         let store = storage.table(name);
         let state = State {
+            version: log.version(),
             view: View { files: files_of(&log, name, &store)?, hot: Arc::default() },
             position: log.position().await?,
             sealed: 0,
@@ -155,6 +159,11 @@ impl Table {
     /// The last journal entry whose rows are in files.
     pub fn position(&self) -> u64 {
         self.state().position
+    }
+
+    /// The version that the log has reached.
+    pub fn version(&self) -> u64 {
+        self.state().version
     }
 
     pub fn hot(&self) -> Hot {
@@ -288,9 +297,14 @@ impl Table {
     ) -> Result<(), TableError> {
         let paths: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
         let gone: Vec<String> = change.removed.iter().map(|file| file.path.clone()).collect();
-        let Err(error) = log.commit(change, now).await else { return Ok(()) };
+        let Err(error) = log.commit(change, now).await else {
+            self.state().version = log.version();
+            return Ok(());
+        };
         tracing::warn!(table = self.name, %error, "a commit failed; its log is read again");
-        *log = Log::open(self.storage.log(&self.name)?, &self.columns).await?;
+        let reached = Some(log.version());
+        *log = Log::open(self.storage.log(&self.name)?, &self.columns, reached).await?;
+        self.state().version = log.version();
         let known: HashSet<String> = log.files()?.into_iter().map(|file| file.path).collect();
         let is_made = paths.iter().all(|path| known.contains(path))
             && !gone.iter().any(|path| known.contains(path));
