@@ -4,7 +4,6 @@ nothing acknowledged is lost, nothing is delivered twice."""
 import contextlib
 import os
 import resource
-import shutil
 import socket
 import subprocess
 import time
@@ -16,6 +15,7 @@ from conftest import Node, binary, list_keys, log_file_keys, make_event, make_tr
 from support.clock import Clock, needs_faketime
 from support.digests import digest_keys, read_digest, tally, until_attested, until_still, validate_logs
 from support.fault_proxy import Fault, FaultProxy
+from support.disk import fill, small_disk
 from support.load import Load, duplicates
 from support.stores import Moto, destination
 from support.trail import both_ends, post, start_trail, status
@@ -313,33 +313,6 @@ def test_a_bucket_policy_that_denies_delivery(node):
 
 
 # --- disks ---------------------------------------------------------------------------------------
-
-@contextlib.contextmanager
-def small_disk(folder, size: str, options: str = ""):
-    folder.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}{options}", "tmpfs", str(folder)], capture_output=True).returncode:
-        pytest.skip("mounting a small disk is not permitted here; the journal's own tests fill a disk of their making")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder, leave: int) -> None:
-    """Leaves that many bytes free."""
-    free = shutil.disk_usage(folder).free
-    with open(folder / "filler", "ab") as file:
-        while free > leave:
-            part = min(free - leave, 4 << 20)
-            try:
-                file.write(b"\0" * part)
-                file.flush()
-            except OSError:
-                return
-            free = shutil.disk_usage(folder).free
-            if part < 4096:
-                return
-
 
 @pytest.mark.parametrize("leave", [32 << 20, 0], ids=["little left", "nothing left"])
 def test_a_full_disk_refuses_and_recovers_by_itself(tmp_path, leave):

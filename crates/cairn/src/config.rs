@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use event::{AccountId, Region};
+use lake::storage::BucketSettings;
 use serde::Deserialize;
 use server::access::Secret;
 use server::settings::{
@@ -60,7 +61,10 @@ pub struct Config {
     /// Host names under which `bucket.name` means a bucket. Default: localhost.
     pub bucket_host_suffixes: Option<Vec<String>>,
     /// An S3 store to deliver to, instead of the embedded one.
-    pub destination: Option<DestinationConfig>,
+    pub destination: Option<StoreConfig>,
+    /// Where event history and event data stores lie. Default: the folder `lake` of the data folder.
+    #[serde(default)]
+    pub tables: TablesConfig,
     /// What queries may use.
     #[serde(default)]
     pub queries: QueriesConfig,
@@ -125,9 +129,29 @@ pub struct ModelConfig {
 }
 
 // No Debug: it holds a secret.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TablesConfig {
+    /// `s3://bucket` or `s3://bucket/prefix`, which is this node's alone.
+    pub url: Option<String>,
+    /// The store of that bucket. Default: the one under `[destination]`.
+    pub store: Option<StoreConfig>,
+    /// Nobody but this node ever writes there. Needed where the store does not know conditional
+    /// puts, as Garage. Default false.
+    pub only_writer: Option<bool>,
+}
+
+/// Where tables lie.
+pub enum Tables {
+    /// In the data folder.
+    Folder,
+    Bucket(BucketSettings),
+}
+
+// No Debug: it holds a secret.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DestinationConfig {
+pub struct StoreConfig {
     /// Such as `https://s3.eu-central-1.amazonaws.com`.
     pub endpoint: String,
     /// The Region to sign for. Default us-east-1.
@@ -146,6 +170,36 @@ impl Config {
         let text = fs::read_to_string(path)
             .with_context(|| format!("read configuration {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))
+    }
+
+    /// Where tables lie. Fails with the key that is wrong.
+    pub fn tables(&self) -> Result<Tables> {
+        let TablesConfig { url, store, only_writer } = &self.tables;
+        let Some(url) = url else {
+            if store.is_some() || only_writer.is_some() {
+                bail!("tables.url is missing: s3://bucket or s3://bucket/prefix");
+            }
+            return Ok(Tables::Folder);
+        };
+        let (name, store) = match (store, &self.destination) {
+            (Some(store), _) => ("tables.store", store),
+            (None, Some(destination)) => ("destination", destination),
+            (None, None) => {
+                bail!("tables.url {url:?} needs a store: give [tables.store], or [destination]")
+            }
+        };
+        let store = store.resolved(name)?;
+        let settings = BucketSettings {
+            url: url.clone(),
+            endpoint: store.endpoint,
+            region: store.region,
+            access_key_id: store.access_key_id,
+            secret_access_key: store.secret_access_key.reveal().to_owned(),
+            virtual_host_style: store.virtual_host_style,
+            only_writer: only_writer.unwrap_or(false),
+        };
+        lake::storage::Storage::bucket(&settings, "").context("tables.url")?;
+        Ok(Tables::Bucket(settings))
     }
 
     /// What it means. Fails with the key that is wrong.
@@ -200,7 +254,7 @@ impl Config {
             redact: self.redact.unwrap_or(true),
             destination: match self.destination {
                 None => Destination::Embedded,
-                Some(destination) => Destination::External(destination.resolved()?),
+                Some(destination) => Destination::External(destination.resolved("destination")?),
             },
             preflight_markers: self.preflight_markers.unwrap_or(true),
             trails_per_region_max: self.trails_per_region_max.unwrap_or(5),
@@ -300,27 +354,24 @@ impl ModelConfig {
     }
 }
 
-impl DestinationConfig {
-    fn resolved(self) -> Result<ExternalStore> {
+impl StoreConfig {
+    /// `name` is the table of the configuration that it stands in.
+    fn resolved(&self, name: &str) -> Result<ExternalStore> {
         if !self.endpoint.starts_with("http://") && !self.endpoint.starts_with("https://") {
-            bail!("destination.endpoint {:?} must start with http:// or https://", self.endpoint);
+            bail!("{name}.endpoint {:?} must start with http:// or https://", self.endpoint);
         }
-        let secret = match (self.secret_access_key, self.secret_access_key_file) {
-            (Some(secret), None) => secret,
-            (None, Some(path)) => fs::read_to_string(&path)
-                .with_context(|| {
-                    format!("read destination.secret_access_key_file {}", path.display())
-                })?
+        let secret = match (&self.secret_access_key, &self.secret_access_key_file) {
+            (Some(secret), None) => secret.clone(),
+            (None, Some(path)) => fs::read_to_string(path)
+                .with_context(|| format!("read {name}.secret_access_key_file {}", path.display()))?
                 .trim()
                 .to_owned(),
-            _ => bail!(
-                "give either destination.secret_access_key or destination.secret_access_key_file"
-            ),
+            _ => bail!("give either {name}.secret_access_key or {name}.secret_access_key_file"),
         };
         Ok(ExternalStore {
             endpoint: self.endpoint.trim_end_matches('/').to_owned(),
-            region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
-            access_key_id: self.access_key_id,
+            region: self.region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
+            access_key_id: self.access_key_id.clone(),
             secret_access_key: Secret::new(secret),
             virtual_host_style: self.virtual_host_style.unwrap_or(false),
         })
@@ -407,6 +458,39 @@ mod tests {
             ("lake_hot_bytes_max = 2000000", "lake_hot_bytes_max"),
         ] {
             let error = check(text).unwrap_err();
+            assert!(error.contains(name), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn tables_lie_in_a_bucket_when_that_is_whole() {
+        let check = |text: &str| {
+            let config = toml::from_str::<Config>(text).map_err(|e| e.to_string())?;
+            config.tables().map_err(|e| format!("{e:#}"))
+        };
+        let store = |name: &str| {
+            format!(
+                "[{name}]\nendpoint = \"http://x\"\naccess_key_id = \"a\"\nsecret_access_key = \"b\"\n"
+            )
+        };
+        let url = "[tables]\nurl = \"s3://events/node-1\"\n";
+        assert!(matches!(check(""), Ok(Tables::Folder)));
+        for name in ["tables.store", "destination"] {
+            let found = check(&format!("{url}{}", store(name)));
+            let Ok(Tables::Bucket(found)) = found else { panic!("{name}") };
+            assert_eq!((found.endpoint.as_str(), found.only_writer), ("http://x", false));
+        }
+        for (text, name) in [
+            (url.to_owned(), "tables.store"),
+            ("[tables]\nonly_writer = true\n".to_owned(), "tables.url"),
+            (format!("{}{}", url.replace("s3", "file"), store("destination")), "tables.url"),
+            (format!("{url}[tables.store]\nendpoint = \"x\"\n"), "access_key_id"),
+            (
+                format!("{url}{}", store("tables.store").replace("http", "ftp")),
+                "tables.store.endpoint",
+            ),
+        ] {
+            let Err(error) = check(&text) else { panic!("{text}") };
             assert!(error.contains(name), "{text}: {error}");
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
 use durable::Disk;
@@ -14,7 +14,7 @@ use event::lookup::{Lookup, Page};
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use lake::sql::{Limits, QueryError};
-use lake::storage::Storage;
+use lake::storage::{Storage, StorageError, chain_of, is_of_store};
 use lake::{ImportError, LakeError, PreparedQuery, QueryFailure, TableError};
 use server::clock::Clock;
 use server::lake::{
@@ -23,23 +23,88 @@ use server::lake::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Tables;
+use crate::reached::Reached;
+
 /// How often a running query's figures are passed on.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// Tables in a folder, with threads of their own.
+/// The tables of a node, with threads of their own.
 #[derive(Debug)]
 pub struct RealLake {
     lake: Arc<lake::Lake>,
+    reached: Arc<Reached>,
     clock: Arc<dyn Clock>,
 }
 
-/// Opens the lake in `folder`, which is made if it is not there.
-pub fn open(folder: &Path, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<RealLake> {
-    disk.create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-    let storage = Storage::folder(folder, disk)?;
+/// Opens the lake of the node whose data folder, which is there, is `data`. Nothing is sent to a
+/// store yet: see [`RealLake::check`].
+pub fn open(
+    tables: &Tables,
+    data: &Path,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+) -> Result<RealLake> {
+    let storage = match tables {
+        Tables::Folder => {
+            let folder = data.join("lake");
+            disk.create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+            Storage::folder(&folder, disk.clone())?
+        }
+        Tables::Bucket(settings) => Storage::bucket(settings, &name_of_node(data, disk.as_ref())?)?,
+    };
+    let folder = data.join("tables");
+    let made = || format!("make {}", folder.display());
+    let reached = Reached::open(folder.clone(), disk).with_context(made)?;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let lake = lake::Lake::new(storage, threads).context("start the lake's threads")?;
-    Ok(RealLake { lake: Arc::new(lake), clock })
+    Ok(RealLake { lake: Arc::new(lake), reached: Arc::new(reached), clock })
+}
+
+/// By what name a bucket knows this node: it goes with the data folder, as the journal does, whose
+/// positions are in the tables.
+fn name_of_node(data: &Path, disk: &dyn Disk) -> Result<String> {
+    let path = data.join("tables-owner");
+    match std::fs::read_to_string(&path) {
+        Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+        Ok(_) => {
+            bail!("{} is empty; it held the name by which a bucket knows this node", path.display())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    }
+    let name = server::chance::uuid(&server::chance::SystemChance).to_string();
+    durable::write_atomic(disk, &path, name.as_bytes(), 0o600)
+        .with_context(|| format!("write {}", path.display()))?;
+    Ok(name)
+}
+
+impl RealLake {
+    /// A table that is asked before the worker that fills it has opened it, or because it cannot: so
+    /// that who asks is told why.
+    async fn opened(&self, table: &TableName) -> Result<(), LakeFault> {
+        match self.lake.table_is_open(table.as_str()) {
+            true => Ok(()),
+            false => self.open_table(table, Columns::Events).await.map(|_| ()),
+        }
+    }
+
+    /// Asks the store of the tables whether they can be kept there.
+    pub async fn check(&self) -> Result<(), StorageError> {
+        self.lake.check_storage().await
+    }
+}
+
+/// Writes down how far the table's log has come. Without it less would be noticed, so no more than a
+/// warning.
+async fn note(lake: Arc<lake::Lake>, reached: Arc<Reached>, table: TableName) {
+    let Some(version) = lake.version(table.as_str()) else { return };
+    let name = table.clone();
+    let noted = tokio::task::spawn_blocking(move || reached.note(name.as_str(), version)).await;
+    if let Ok(Err(error)) = noted {
+        let table = table.as_str();
+        tracing::warn!(table, %error, "what a table has reached cannot be written down");
+    }
 }
 
 #[async_trait]
@@ -47,8 +112,14 @@ impl Lake for RealLake {
     async fn open_table(&self, table: &TableName, columns: Columns) -> Result<u64, LakeFault> {
         match columns {
             Columns::Events => {
-                let opened = self.lake.open_table(table.as_str(), self.clock.now()).await;
-                opened.map_err(|error| fault(table, error))
+                let reached = self.reached.version(table.as_str()).map_err(|error| {
+                    let detail = format!("read what the table has reached: {error}");
+                    LakeFault::Store { table: table.as_str().to_owned(), detail }
+                })?;
+                let opened = self.lake.open_table(table.as_str(), reached, self.clock.now()).await;
+                let position = opened.map_err(|error| fault(table, error))?;
+                note(self.lake.clone(), self.reached.clone(), table.clone()).await;
+                Ok(position)
             }
             other => Err(LakeFault::Store {
                 table: table.as_str().to_owned(),
@@ -58,7 +129,11 @@ impl Lake for RealLake {
     }
 
     async fn remove_table(&self, table: &TableName) -> Result<(), LakeFault> {
-        self.lake.remove_table(table.as_str()).await.map_err(|error| fault(table, error))
+        self.lake.remove_table(table.as_str()).await.map_err(|error| fault(table, error))?;
+        if let Err(error) = self.reached.forget(table.as_str()) {
+            tracing::warn!(table = table.as_str(), %error, "a file of DATA/tables stays");
+        }
+        Ok(())
     }
 
     async fn append(
@@ -79,8 +154,13 @@ impl Lake for RealLake {
 
     fn commit(&self, table: &TableName, through: u64) -> Commit {
         let commit = self.lake.commit(table.as_str(), through, self.clock.now());
-        let table = table.clone();
-        commit.map(move |done| done.map_err(|error| fault(&table, error))).boxed()
+        let (lake, reached, table) = (self.lake.clone(), self.reached.clone(), table.clone());
+        async move {
+            commit.await.map_err(|error| fault(&table, error))?;
+            note(lake, reached, table).await;
+            Ok(())
+        }
+        .boxed()
     }
 
     fn hot(&self, table: &TableName) -> Hot {
@@ -95,10 +175,13 @@ impl Lake for RealLake {
 
     async fn maintain(&self, table: &TableName, keep_from: Timestamp) -> Result<bool, LakeFault> {
         let done = self.lake.maintain(table.as_str(), keep_from, self.clock.now()).await;
-        done.map_err(|error| fault(table, error))
+        let more = done.map_err(|error| fault(table, error))?;
+        note(self.lake.clone(), self.reached.clone(), table.clone()).await;
+        Ok(more)
     }
 
     async fn lookup(&self, table: &TableName, ask: Lookup) -> Result<Page, LakeFault> {
+        self.opened(table).await?;
         self.lake.lookup(table.as_str(), ask).await.map_err(|error| fault(table, error))
     }
 
@@ -118,6 +201,7 @@ impl Lake for RealLake {
     async fn prepare(&self, ask: Ask) -> Result<Box<dyn Prepared>, QueryFault> {
         let mut tables = HashMap::new();
         for (name, readable) in ask.tables {
+            self.opened(&readable.table).await?;
             let account = readable.account.map(|account| account.to_string());
             let provider = self.lake.readable(readable.table.as_str(), account);
             tables.insert(name, provider.map_err(|error| fault(&readable.table, error))?);
@@ -138,10 +222,12 @@ impl Lake for RealLake {
         table: &TableName,
         options: ImportOptions,
     ) -> Result<Box<dyn Import>, LakeFault> {
+        self.opened(table).await?;
         let options = lake::ImportOptions { account: options.account, from: options.from };
         let import = self.lake.import(table.as_str(), options).map_err(|e| fault(table, e))?;
         Ok(Box::new(RealImport {
             lake: self.lake.clone(),
+            reached: self.reached.clone(),
             import,
             table: table.clone(),
             clock: self.clock.clone(),
@@ -167,7 +253,7 @@ impl Prepared for RealQuery {
         cancelled: CancellationToken,
     ) -> Result<(), QueryFault> {
         let inner = Arc::new(lake::Progress::default());
-        let mut portions = self.query.start(self.lake.runtime(), inner.clone());
+        let mut portions = self.query.start(self.lake.query_runtime(), inner.clone());
         let mut ticks = tokio::time::interval(PROGRESS_EVERY);
         loop {
             let portion = tokio::select! {
@@ -201,6 +287,7 @@ fn pass_on(from: &lake::Progress, to: &Progress) {
 
 struct RealImport {
     lake: Arc<lake::Lake>,
+    reached: Arc<Reached>,
     import: Arc<lake::Import>,
     table: TableName,
     clock: Arc<dyn Clock>,
@@ -227,6 +314,7 @@ impl Import for RealImport {
         let (import, now) = (self.import.clone(), self.clock.now());
         let done = self.lake.on_runtime(async move { import.commit(now).await }).await;
         let done = done.map_err(|error| import_fault(&self.table, error))?;
+        note(self.lake.clone(), self.reached.clone(), self.table.clone()).await;
         Ok(Imported { rows: done.rows, duplicates: done.duplicates })
     }
 }
@@ -238,30 +326,24 @@ fn import_fault(table: &TableName, error: ImportError) -> LakeFault {
     }
 }
 
+/// A log or a file that cannot be read is damage, unless the way to it is what fails. What cannot be
+/// written is tried again.
 fn fault(table: &TableName, error: LakeError) -> LakeFault {
     let table = table.as_str().to_owned();
     let detail = chain_of(&error);
     match error {
         LakeError::NoSuchTable(name) => LakeFault::NoSuchTable(name),
         _ if is_full(&error) => LakeFault::Full { table },
+        _ if is_of_store(&detail) => LakeFault::Store { table, detail },
         LakeError::Lookup(_)
-        | LakeError::Table(TableError::Encode(_) | TableError::Arrow(_) | TableError::Record(_)) => {
-            LakeFault::Damaged { table, detail }
-        }
+        | LakeError::Table(
+            TableError::Encode(_)
+            | TableError::Arrow(_)
+            | TableError::Record(_)
+            | TableError::Log(_),
+        ) => LakeFault::Damaged { table, detail },
         LakeError::Table(_) => LakeFault::Store { table, detail },
     }
-}
-
-/// An error with its causes, on one line.
-fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Does a full disk stand behind this?
@@ -293,11 +375,15 @@ fn query_fault(failure: QueryFailure) -> QueryFault {
         QueryFailure::Query(error) => statement_fault(error),
         QueryFailure::Value(text) => QueryFault::Value(text),
         QueryFailure::Exhausted(text) => QueryFault::Exhausted(text),
-        QueryFailure::Damaged(detail) => {
-            QueryFault::Lake(LakeFault::Damaged { table: "of the query".to_owned(), detail })
+        QueryFailure::File(error) => {
+            let (detail, table) = (chain_of(&error), error.table);
+            QueryFault::Lake(match is_of_store(&detail) {
+                true => LakeFault::Store { table, detail },
+                false => LakeFault::Damaged { table, detail },
+            })
         }
         QueryFailure::Failed(detail) => {
-            QueryFault::Lake(LakeFault::Store { table: "of the query".to_owned(), detail })
+            QueryFault::Lake(LakeFault::Store { table: "of a query".to_owned(), detail })
         }
     }
 }

@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod lake;
 mod open_import;
+mod reached;
 mod rows;
 mod sources;
 

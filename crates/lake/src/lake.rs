@@ -18,7 +18,7 @@ use crate::query::{PreparedQuery, QueryFailure, prepare};
 use crate::scan::Events;
 use crate::schema::{events_schema, stored_events_schema};
 use crate::sql::Limits;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError};
 use crate::table::{Hot, Table, TableError};
 
 /// An accepted event on its way into tables.
@@ -48,8 +48,9 @@ pub enum LakeError {
     Lookup(#[from] LookupError),
 }
 
-/// The tables that are open. Reading and decoding happens on threads of its own, so that a long
-/// query does not hold up who answers requests.
+/// The tables that are open. Reading and decoding happens on threads of its own, so that it does not
+/// hold up who answers requests; and queries run on others again: one that compares millions of rows
+/// does not give its thread back for seconds, and lookups and commits must not wait for it.
 pub struct Lake {
     storage: Storage,
     tables: RwLock<HashMap<String, Arc<Table>>>,
@@ -57,7 +58,9 @@ pub struct Lake {
     opening: tokio::sync::Mutex<()>,
     /// One decoder is kept for appending: its buffers fit already.
     decoder: Arc<Mutex<Decoder>>,
+    /// Both are None only while the lake is dropped.
     runtime: Option<Runtime>,
+    query_runtime: Option<Runtime>,
 }
 
 impl std::fmt::Debug for Lake {
@@ -67,24 +70,29 @@ impl std::fmt::Debug for Lake {
 }
 
 impl Lake {
-    /// Tables in `storage`, read by `threads` threads.
+    /// Tables in `storage`, read by `threads` threads and queried by as many.
     pub fn new(storage: Storage, threads: usize) -> std::io::Result<Lake> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads.max(1))
-            .thread_name("lake")
-            .enable_all()
-            .build()?;
+        let started = |name| {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(threads.max(1)).thread_name(name).enable_all().build()
+        };
         Ok(Lake {
             storage,
             tables: RwLock::default(),
             opening: Default::default(),
             decoder: Arc::default(),
-            runtime: Some(runtime),
+            runtime: Some(started("lake")?),
+            query_runtime: Some(started("query")?),
         })
     }
 
     pub fn runtime(&self) -> &Handle {
         self.runtime.as_ref().expect("it is taken only when the lake is dropped").handle()
+    }
+
+    /// For running queries.
+    pub fn query_runtime(&self) -> &Handle {
+        self.query_runtime.as_ref().expect("it is taken only when the lake is dropped").handle()
     }
 
     /// Runs something on the lake's threads. A panic in there is a panic here.
@@ -102,16 +110,29 @@ impl Lake {
         }
     }
 
-    /// Opens a table of CloudTrail events, beginning it when it is not there. Answers the journal
-    /// position up to which its rows are durable.
-    pub async fn open_table(&self, name: &str, now: Timestamp) -> Result<u64, LakeError> {
+    /// Can tables be kept in the storage? See [`Storage::check`].
+    pub async fn check_storage(&self) -> Result<(), StorageError> {
+        let storage = self.storage.clone();
+        self.on_runtime(async move { storage.check().await }).await
+    }
+
+    /// Opens a table of CloudTrail events. One that has been there is known to have `reached` a
+    /// version of its log, and is an error when it is gone or has fallen back; otherwise it is begun
+    /// when it is not there. Answers the journal position up to which its rows are durable.
+    pub async fn open_table(
+        &self,
+        name: &str,
+        reached: Option<u64>,
+        now: Timestamp,
+    ) -> Result<u64, LakeError> {
         let _one = self.opening.lock().await;
         if let Ok(table) = self.table(name) {
             return Ok(table.position());
         }
         let (storage, owned) = (self.storage.clone(), name.to_owned());
         let opened = self.on_runtime(async move {
-            Table::open(&storage, &owned, stored_events_schema(), now).await
+            storage.check().await?;
+            Table::open(&storage, &owned, stored_events_schema(), reached, now).await
         });
         let table = Arc::new(opened.await?);
         let mut tables = self.tables.write().expect("no holder of this lock can panic");
@@ -121,6 +142,15 @@ impl Lake {
     pub fn table(&self, name: &str) -> Result<Arc<Table>, LakeError> {
         let tables = self.tables.read().expect("no holder of this lock can panic");
         tables.get(name).cloned().ok_or_else(|| LakeError::NoSuchTable(name.to_owned()))
+    }
+
+    /// The version that the log of an open table has reached.
+    pub fn version(&self, name: &str) -> Option<u64> {
+        self.table(name).map(|table| table.version()).ok()
+    }
+
+    pub fn table_is_open(&self, name: &str) -> bool {
+        self.table(name).is_ok()
     }
 
     pub async fn remove_table(&self, name: &str) -> Result<(), LakeError> {
@@ -220,7 +250,7 @@ impl Lake {
 impl Drop for Lake {
     fn drop(&mut self) {
         // A runtime may not be waited for inside another one.
-        if let Some(runtime) = self.runtime.take() {
+        for runtime in [self.runtime.take(), self.query_runtime.take()].into_iter().flatten() {
             runtime.shutdown_background();
         }
     }

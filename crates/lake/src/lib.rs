@@ -21,10 +21,12 @@ pub mod schema;
 pub mod sql;
 pub mod storage;
 mod table;
+mod yielding;
 
 pub use files::{LogFile, LogFiles, Troubles};
 pub use import::{Import, ImportError, ImportOptions, Imported, ReadFile};
 pub use lake::{Lake, LakeError, Row, Size};
 pub use lookup::LookupError;
 pub use query::{PreparedQuery, Progress, QueryFailure, TextRow, prepare_over_files};
+pub use table::file::FileError;
 pub use table::{Hot, TableError};

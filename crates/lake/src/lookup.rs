@@ -305,7 +305,7 @@ async fn read(
             .with_projection(mask)
             .with_row_selection(selection)
             .with_batch_size(FIRST_SLICE_ROWS);
-    Ok(builder.build()?.try_collect().await?)
+    Ok(builder.build()?.try_collect().await.map_err(|error| file.blamed(error))?)
 }
 
 /// Selects the given rows, in ascending order, out of `count`.

@@ -1,26 +1,35 @@
 //! A query from its text to rows of text.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::DataFrame;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use parquet::arrow::ArrowWriter;
+use parquet::errors::ParquetError;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use url::Url;
 
 use crate::files::LogFiles;
+use crate::record::DecodeError;
 use crate::scan::STORE_URL;
 use crate::sql::{self, Limits, QueryError, text};
+use crate::storage::chain_of;
+use crate::table::file::{DataFile, FileError};
+use crate::yielding::yielding;
 
 /// A row of a result; NULL is `None`.
 pub type TextRow = Vec<Option<String>>;
@@ -28,6 +37,9 @@ pub type TextRow = Vec<Option<String>>;
 /// Rows that are handed over at a time, and how many such portions may wait.
 const PORTION_ROWS: usize = 1_024;
 const PORTIONS_WAITING_MAX: usize = 4;
+
+/// How long is looked for the file that a query could not read.
+const BLAME_MAX: Duration = Duration::from_secs(60);
 
 /// How far a query has come.
 #[derive(Debug, Default)]
@@ -49,9 +61,9 @@ pub enum QueryFailure {
     Value(String),
     #[error("{0}")]
     Exhausted(String),
-    /// A file of the table is missing or cannot be read.
-    #[error("{0}")]
-    Damaged(String),
+    /// A file of the table is missing or cannot be read, or its store does not answer.
+    #[error(transparent)]
+    File(FileError),
     #[error("{0}")]
     Failed(String),
 }
@@ -72,14 +84,15 @@ pub async fn prepare(
     limits: &Limits,
 ) -> Result<PreparedQuery, QueryFailure> {
     let parsed = sql::parse(statement, parameters)?;
-    let session = sql::session(limits).map_err(|error| failure(&error))?;
+    let session = sql::session(limits).map_err(failure)?;
     let url = Url::parse(STORE_URL).map_err(|error| QueryFailure::Failed(error.to_string()))?;
     // Plans name a store; files are opened by their own reader, so nothing is ever read from it.
     session.register_object_store(&url, Arc::new(object_store::memory::InMemory::new()));
     let prepared = parsed.plan(&session, |name| tables.get(name).cloned()).await?;
     let frame = DataFrame::new(session.state(), prepared.plan);
     let context = Arc::new(frame.task_ctx());
-    let plan = frame.create_physical_plan().await.map_err(|error| planning_failure(&error))?;
+    let plan = frame.create_physical_plan().await.map_err(planning_failure)?;
+    let plan = yielding(plan).map_err(failure)?;
     Ok(PreparedQuery { columns: prepared.columns, plan, context })
 }
 
@@ -124,7 +137,10 @@ impl PreparedQuery {
             writer.close()?;
             Ok::<u64, DataFusionError>(rows)
         };
-        run.await.map_err(|error| failure(&error))
+        match run.await {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(self.failure(error).await),
+        }
     }
 
     /// Runs on `runtime`. Rows come in portions until the channel ends; an error is the last item.
@@ -137,14 +153,17 @@ impl PreparedQuery {
         let (sender, receiver) = mpsc::channel(PORTIONS_WAITING_MAX);
         runtime.spawn(async move {
             let closed = sender.clone();
-            tokio::select! {
-                done = self.run(&sender, &progress) => {
-                    if let Err(error) = done {
-                        let _ = sender.send(Err(failure(&error))).await;
-                    }
-                }
-                () = closed.closed() => {}
-            }
+            // A panic must not look like the end of the rows.
+            let run = AssertUnwindSafe(self.run(&sender, &progress)).catch_unwind();
+            let failure = tokio::select! {
+                done = run => match done {
+                    Ok(Ok(())) => return,
+                    Ok(Err(error)) => self.failure(error).await,
+                    Err(_) => QueryFailure::Failed("a thread of the query panicked".to_owned()),
+                },
+                () = closed.closed() => return,
+            };
+            let _ = sender.send(Err(failure)).await;
         });
         receiver
     }
@@ -181,6 +200,44 @@ impl PreparedQuery {
         }
         self.note(progress);
         Ok(())
+    }
+
+    /// What an error means. One of decoding pages does not say of which file they are, so then the
+    /// files of the plan are tried one by one.
+    async fn failure(&self, error: DataFusionError) -> QueryFailure {
+        let is_unreadable = match error.find_root() {
+            DataFusionError::ParquetError(_) | DataFusionError::ArrowError(..) => true,
+            DataFusionError::External(inner) => inner.is::<DecodeError>(),
+            // A panic while decoding.
+            DataFusionError::ExecutionJoin(_) => true,
+            _ => false,
+        };
+        if file_error(&error).is_none() && is_unreadable {
+            let found = tokio::time::timeout(BLAME_MAX, self.unreadable_file()).await;
+            if let Ok(Some(found)) = found {
+                return QueryFailure::File(found);
+            }
+        }
+        failure(error)
+    }
+
+    async fn unreadable_file(&self) -> Option<FileError> {
+        let mut files: Vec<Arc<DataFile>> = Vec::new();
+        leaves(&self.plan, &mut |leaf| {
+            let source = leaf.downcast_ref::<DataSourceExec>();
+            let scan = source.and_then(|s| s.data_source().downcast_ref::<FileScanConfig>());
+            let planned = scan.into_iter().flat_map(|scan| &scan.file_groups);
+            let planned = planned.flat_map(|group| group.iter());
+            files.extend(planned.filter_map(|file| file.extension::<Arc<DataFile>>().cloned()));
+        });
+        for file in files {
+            if let Err(ParquetError::External(error)) = file.check().await
+                && let Ok(error) = error.downcast::<FileError>()
+            {
+                return Some(*error);
+            }
+        }
+        None
     }
 
     /// Sums what the plan's leaves have read.
@@ -226,28 +283,45 @@ fn leaves(plan: &Arc<dyn ExecutionPlan>, visit: &mut impl FnMut(&Arc<dyn Executi
 }
 
 /// What is wrong is found while planning: a type that does not fit, a file that is not there.
-fn planning_failure(error: &DataFusionError) -> QueryFailure {
+fn planning_failure(error: DataFusionError) -> QueryFailure {
     match error.find_root() {
         DataFusionError::ParquetError(_)
         | DataFusionError::ObjectStore(_)
         | DataFusionError::External(_)
         | DataFusionError::IoError(_) => failure(error),
-        _ => QueryError::from_planning(error).into(),
+        _ => QueryError::from_planning(&error).into(),
     }
 }
 
-fn failure(error: &DataFusionError) -> QueryFailure {
+fn failure(error: DataFusionError) -> QueryFailure {
+    if let Some(FileError { table, path, source }) = file_error(&error) {
+        // An error of Parquet cannot be copied.
+        let source = ParquetError::General(chain_of(source));
+        return QueryFailure::File(FileError { table: table.clone(), path: path.clone(), source });
+    }
     let root = error.find_root();
     let text = root.strip_backtrace();
     match root {
-        DataFusionError::ResourcesExhausted(_) => QueryFailure::Exhausted(text),
-        DataFusionError::ParquetError(_)
-        | DataFusionError::ObjectStore(_)
-        | DataFusionError::External(_)
-        | DataFusionError::IoError(_) => QueryFailure::Damaged(text),
+        DataFusionError::ResourcesExhausted(_) => {
+            // The rest advises settings that are not ours.
+            let told = text.split(" Please try increasing").next().unwrap_or(&text);
+            QueryFailure::Exhausted(told.to_owned())
+        }
         DataFusionError::Execution(_) | DataFusionError::ArrowError(..) => {
             QueryFailure::Value(text)
         }
         _ => QueryFailure::Failed(text),
     }
+}
+
+/// The file that an error is about, if it says so.
+fn file_error(error: &DataFusionError) -> Option<&FileError> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<FileError>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
 }

@@ -30,6 +30,8 @@ pub struct Progress {
     pub hot: Hot,
     /// Tables that are not open, or refuse rows.
     pub behind: u64,
+    /// Tables that could not be opened, or refused rows or a commit, the last time it was tried.
+    pub failing: u64,
 }
 
 impl Indexing {

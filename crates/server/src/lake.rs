@@ -103,7 +103,32 @@ impl LakeFault {
             | LakeFault::Store { table, .. } => table,
         }
     }
+
+    /// What whoever asked is told. Where tables are kept is the operator's, so what their store says
+    /// is only in our log; a damaged file is named, for its rows are missing from every answer.
+    pub fn told(&self) -> String {
+        let table = match self.table() {
+            table if table == TableName::history().as_str() => "Event history".to_owned(),
+            table => format!("Event data store {table}"),
+        };
+        match self {
+            LakeFault::NoSuchTable(_) => format!("{table} is not there."),
+            LakeFault::Damaged { detail, .. } => {
+                let detail: String = detail.chars().take(TOLD_CHARS_MAX).collect();
+                format!(
+                    "{table} is damaged: {detail}. Its operator has to restore what is missing."
+                )
+            }
+            LakeFault::Full { .. } => format!("No space is left for {table}. Try again later."),
+            LakeFault::Store { .. } => {
+                format!("{table} cannot be reached now: its storage fails. Try again later.")
+            }
+        }
+    }
 }
+
+/// AWS: the message of a failed query has 1,000 characters at most.
+const TOLD_CHARS_MAX: usize = 800;
 
 /// A name of a table in a query, in lower case, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -324,7 +324,7 @@ fn message(query: &Query, fault: QueryFault) -> String {
         QueryFault::Lake(fault) => {
             let id = &query.asked.id;
             tracing::error!(query = id, error = &fault as &dyn std::error::Error, "a query failed");
-            "The query failed because of an internal error.".to_owned()
+            fault.told()
         }
         QueryFault::Statement { message, position } => worded(&message, position),
         QueryFault::Sink(message) => message,

@@ -42,6 +42,8 @@ class Request:
     sha256: str
     at: float = field(default_factory=time.monotonic)
     fault: Fault | None = None
+    # Headers that the store does not get to see.
+    withheld: tuple[str, ...] = ()
 
     @property
     def is_log_file(self) -> bool:
@@ -129,7 +131,8 @@ class FaultProxy:
             return self.answer(handler, fault.code, {"content-type": "application/xml"}, text)
         store = http.client.HTTPConnection("127.0.0.1", store_port, timeout=60)
         try:
-            store.request(handler.command, handler.path, body=body, headers=dict(handler.headers.items()))
+            passed = {k: v for k, v in handler.headers.items() if k.lower() not in request.withheld}
+            store.request(handler.command, handler.path, body=body, headers=passed)
             reply = store.getresponse()
             content = reply.read()
         finally:

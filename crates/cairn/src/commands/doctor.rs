@@ -11,10 +11,11 @@ use anyhow::Result;
 use clap::Args;
 use durable::{Disk, RealDisk};
 use event::{AccountId, Region};
+use lake::storage::Storage;
 use server::clock::{Clock, SystemClock};
 use server::credentials::{credentials_path, read_node_file};
 
-use crate::config::Config;
+use crate::config::{Config, Tables};
 
 /// The clock of a machine that was never set shows a time before this: 2026-01-01.
 const NOT_BEFORE_SECONDS: i64 = 1_767_225_600;
@@ -38,6 +39,9 @@ pub struct Doctor {
     account: Option<String>,
     #[arg(long, env = "CAIRN_REGION", value_name = "REGION")]
     region: Option<String>,
+    /// Where event history and event data stores lie
+    #[arg(long, env = "CAIRN_TABLES", value_name = "URL")]
+    tables: Option<String>,
 }
 
 enum Finding {
@@ -49,7 +53,7 @@ enum Finding {
 /// Exit status 1 when something must be mended.
 pub fn run(arguments: &Doctor) -> Result<ExitCode> {
     let mut findings: Vec<(&str, Finding)> = Vec::new();
-    let config = match Config::read(arguments.config.as_deref()) {
+    let mut config = match Config::read(arguments.config.as_deref()) {
         Ok(config) => config,
         Err(e) => {
             findings.push((
@@ -59,6 +63,8 @@ pub fn run(arguments: &Doctor) -> Result<ExitCode> {
             Config::default()
         }
     };
+    config.tables.url = arguments.tables.clone().or(config.tables.url);
+    let tables = tables(&config);
     let data =
         arguments.data.clone().or(config.data).unwrap_or_else(|| PathBuf::from("./cairn-data"));
     let listen = arguments
@@ -81,6 +87,7 @@ pub fn run(arguments: &Doctor) -> Result<ExitCode> {
         findings.push(("fsync latency", sync_latency(&data)));
         findings.push(("secrets", secrets_mode(&data)));
     }
+    findings.push(("tables", tables));
     findings.push(("port", port(listen, &data)));
 
     let mut worst = 0;
@@ -232,6 +239,34 @@ fn secrets_mode(data: &Path) -> Finding {
             ),
             format!("chmod 600 {}", path.display()),
         ),
+    }
+}
+
+/// Tries the store of the tables as a start does, and leaves nothing there.
+fn tables(config: &Config) -> Finding {
+    let settings = match config.tables() {
+        Ok(Tables::Folder) => return Finding::Good("in the data folder".into()),
+        Ok(Tables::Bucket(settings)) => settings,
+        Err(e) => {
+            return bad(format!("{e:#}"), "correct [tables] of the configuration, or --tables");
+        }
+    };
+    let tried = (|| {
+        let storage = Storage::bucket(&settings, "")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(storage.probe())?;
+        Ok::<_, anyhow::Error>(())
+    })();
+    match tried {
+        Ok(()) if settings.only_writer => Finding::Good(format!(
+            "{} can be written, read, listed and removed; that nobody else writes there is your word",
+            settings.url
+        )),
+        Ok(()) => Finding::Good(format!(
+            "{} can be written, read, listed and removed, and refuses a second put",
+            settings.url
+        )),
+        Err(e) => bad(format!("{e:#}"), "mend what it names; until then nothing can be looked up"),
     }
 }
 

@@ -30,6 +30,8 @@ Examples:
   cairn serve                                  everything embedded, in ./cairn-data
   cairn serve --digest-interval 1m             a signed digest every minute, to try validation
   cairn serve --config cairn.toml              deliver to another S3 store: see [destination]
+  cairn serve --config cairn.toml --tables s3://events/node-1
+                                               event history and event data stores in a bucket
 
 The first start makes an access key and an ingest token in DIR/credentials and prints the lines to
 paste. Settings: flags win over CAIRN_… variables, which win over the file.")]
@@ -55,6 +57,10 @@ pub struct Serve {
     /// The span of a digest, such as 1h or 1m [default: 1h]
     #[arg(long, env = "CAIRN_DIGEST_INTERVAL", value_name = "TIME")]
     digest_interval: Option<String>,
+    /// Where event history and event data stores lie: s3://BUCKET[/PREFIX], in the store that
+    /// [tables.store] or [destination] of the configuration file names [default: DIR/lake]
+    #[arg(long, env = "CAIRN_TABLES", value_name = "URL")]
+    tables: Option<String>,
     /// How logs are written to standard error
     #[arg(long, env = "CAIRN_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -67,8 +73,8 @@ enum LogFormat {
 }
 
 /// What is logged unless `CAIRN_LOG` says otherwise: the libraries under the lake tell every step.
-const LOGGED: &str =
-    "info,buoyant_kernel=error,delta_kernel=error,deltalake_core=warn,datafusion=warn";
+const LOGGED: &str = "info,buoyant_kernel=error,delta_kernel=error,deltalake_core=warn,\
+                      datafusion=warn,object_store=warn";
 
 pub fn run(arguments: Serve) -> Result<ExitCode> {
     start_logging(arguments.log_format)?;
@@ -79,6 +85,8 @@ pub fn run(arguments: Serve) -> Result<ExitCode> {
     config.region = arguments.region.or(config.region);
     config.flush_interval = arguments.flush_interval.or(config.flush_interval);
     config.digest_interval = arguments.digest_interval.or(config.digest_interval);
+    config.tables.url = arguments.tables.or(config.tables.url);
+    let tables = config.tables()?;
     let mut settings = config.resolved()?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -93,7 +101,15 @@ pub fn run(arguments: Serve) -> Result<ExitCode> {
         settings.listen = listener.local_addr().context("ask for the port")?;
         let (clock, disk) = (Arc::new(SystemClock::start()), Arc::new(RealDisk));
         make_private(&settings.data, disk.as_ref())?;
-        let lake = crate::lake::open(&settings.data.join("lake"), disk.clone(), clock.clone())?;
+        let lake = crate::lake::open(&tables, &settings.data, disk.clone(), clock.clone())?;
+        if let Err(error) = lake.check().await {
+            // Events are taken all the same, and wait in the journal for their tables.
+            if !error.is_away() {
+                return Err(error.into());
+            }
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "the store of the tables is away; it is tried again");
+        }
         let seams = Seams {
             clock,
             chance: Arc::new(SystemChance),

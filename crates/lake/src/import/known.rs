@@ -104,7 +104,8 @@ impl KnownEvents {
                 .with_batch_size(16_384)
                 .build()?
                 .try_collect()
-                .await?;
+                .await
+                .map_err(|error| file.blamed(error))?;
         let mut all = Vec::new();
         let mut is_whole = true;
         for batch in &batches {

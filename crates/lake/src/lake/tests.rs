@@ -25,14 +25,14 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let lake = open(folder.path());
         let now = "2026-03-02T12:00:00Z".parse().unwrap();
-        lake.open_table(NAME, now).await.unwrap();
+        lake.open_table(NAME, None, now).await.unwrap();
         World { folder, lake, now }
     }
 
     /// As after a crash: what was only in memory is gone.
     async fn reopened(mut self) -> (World, u64) {
         self.lake = open(self.folder.path());
-        let position = self.lake.open_table(NAME, self.now).await.unwrap();
+        let position = self.lake.open_table(NAME, None, self.now).await.unwrap();
         (self, position)
     }
 
@@ -385,7 +385,7 @@ async fn a_removed_table_leaves_nothing() {
     world.lake.remove_table(NAME).await.unwrap();
     assert!(world.data_files().is_empty());
     assert!(matches!(world.lake.table(NAME), Err(LakeError::NoSuchTable(_))));
-    world.lake.open_table(NAME, world.now).await.unwrap();
+    world.lake.open_table(NAME, None, world.now).await.unwrap();
     assert_eq!(world.count().await, 0);
 }
 
@@ -409,7 +409,7 @@ async fn a_table_that_many_open_at_once_is_begun_once() {
     // Two lakes are two nodes over one store; each is asked by several at once.
     let other = open(world.folder.path());
     let opened = |lake: Arc<Lake>| async move {
-        lake.open_table("new", "2026-03-02T12:00:00Z".parse().unwrap()).await
+        lake.open_table("new", None, "2026-03-02T12:00:00Z".parse().unwrap()).await
     };
     let lakes = [&world.lake, &other, &world.lake, &other, &world.lake, &other];
     let opening: Vec<_> = lakes.map(|lake| tokio::spawn(opened(lake.clone()))).into();

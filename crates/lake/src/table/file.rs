@@ -9,7 +9,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::{ParquetError, Result as ParquetResult};
@@ -19,10 +21,21 @@ use tokio::sync::OnceCell;
 use super::log::FileEntry;
 use crate::groups::coded;
 
+/// A file that the log names cannot be read: it is gone, altered, or its store does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("file {path} of table {table}")]
+pub struct FileError {
+    pub table: String,
+    pub path: String,
+    #[source]
+    pub source: ParquetError,
+}
+
 /// Cheap to share; the footer is read once.
 #[derive(Debug)]
 pub struct DataFile {
     pub entry: Arc<FileEntry>,
+    table: Arc<str>,
     store: Arc<dyn ObjectStore>,
     path: Path,
     metadata: OnceCell<ArrowReaderMetadata>,
@@ -37,16 +50,41 @@ type BloomFilters = HashMap<(usize, usize), Option<Arc<Sbbf>>>;
 const FOOTER_BYTES_GUESS: usize = 256 << 10;
 
 impl DataFile {
-    pub fn new(entry: FileEntry, store: Arc<dyn ObjectStore>) -> DataFile {
+    pub fn new(entry: FileEntry, table: &Arc<str>, store: Arc<dyn ObjectStore>) -> DataFile {
         let path = Path::from(entry.path.as_str());
         DataFile {
             entry: Arc::new(entry),
+            table: table.clone(),
             store,
             path,
             metadata: OnceCell::new(),
             coded_metadata: OnceCell::new(),
             bloom_filters: Mutex::default(),
         }
+    }
+
+    /// The error with this file's name. For whatever reads a file through [`Reader`]: what comes
+    /// out of decoding its pages says nothing of where they were.
+    pub fn blamed(&self, error: ParquetError) -> ParquetError {
+        if matches!(&error, ParquetError::External(inner) if inner.is::<FileError>()) {
+            return error;
+        }
+        let (table, path) = (self.table.to_string(), self.entry.path.clone());
+        ParquetError::External(Box::new(FileError { table, path, source: error }))
+    }
+
+    /// Reads and decodes all of it.
+    pub async fn check(&self) -> ParquetResult<()> {
+        let bytes = self.all().await?;
+        let read = tokio::task::spawn_blocking(move || {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+            for batch in builder.with_batch_size(16_384).build()? {
+                batch?;
+            }
+            Ok::<_, ParquetError>(())
+        });
+        let read = read.await.unwrap_or_else(|_| Err(ParquetError::General("unreadable".into())));
+        read.map_err(|error| self.blamed(error))
     }
 
     /// The footer with the page index.
@@ -65,7 +103,7 @@ impl DataFile {
                 .await?;
             ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
         };
-        self.metadata.get_or_try_init(read).await.cloned()
+        self.metadata.get_or_try_init(read).await.cloned().map_err(|error| self.blamed(error))
     }
 
     /// The same, with texts as codes and dictionaries.
@@ -90,7 +128,8 @@ impl DataFile {
         let metadata = self.reader_metadata().await?;
         let reader = Reader(self.clone());
         let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
-        let filter = builder.get_row_group_column_bloom_filter(row_group, leaf).await?;
+        let filter = builder.get_row_group_column_bloom_filter(row_group, leaf).await;
+        let filter = filter.map_err(|error| self.blamed(error))?;
         let filter = filter.map(Arc::new);
         self.known_filters().insert((row_group, leaf), filter.clone());
         Ok(filter)
@@ -101,13 +140,13 @@ impl DataFile {
     }
 
     pub async fn bytes(&self, range: Range<u64>) -> ParquetResult<Bytes> {
-        self.store.get_range(&self.path, range).await.map_err(ParquetError::from)
+        self.store.get_range(&self.path, range).await.map_err(|error| self.blamed(error.into()))
     }
 
     /// Everything, for reading the file from end to end.
     pub async fn all(&self) -> ParquetResult<Bytes> {
-        let got = self.store.get(&self.path).await?;
-        Ok(got.bytes().await?)
+        let read = async { self.store.get(&self.path).await?.bytes().await };
+        read.await.map_err(|error: object_store::Error| self.blamed(error.into()))
     }
 }
 
@@ -130,7 +169,11 @@ impl AsyncFileReader for Reader {
         &mut self,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
-        async move { Ok(self.0.store.get_ranges(&self.0.path, &ranges).await?) }.boxed()
+        async move {
+            let read = self.0.store.get_ranges(&self.0.path, &ranges).await;
+            read.map_err(|error| self.0.blamed(error.into()))
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(

@@ -16,8 +16,12 @@ use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::state::DeltaTableState;
+use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt as _};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// The column by which a table is cut into folders: the first day of the UTC month of `eventtime`.
@@ -57,6 +61,14 @@ pub enum LogError {
     Delta(#[from] DeltaTableError),
     #[error("the table's log says of file {path}: {detail}")]
     Damaged { path: String, detail: String },
+    #[error("the table's log is gone; it had reached version {reached}")]
+    Gone { reached: u64 },
+    #[error("the table's log ends with version {found}; it had reached {reached}")]
+    Short { found: u64, reached: u64 },
+    #[error("entry {path} of the table's log cannot be read: {detail}")]
+    Entry { path: String, detail: String },
+    #[error("the newest entry of the table's log, {path}, is gone")]
+    EntryGone { path: String },
 }
 
 pub struct Log {
@@ -71,13 +83,51 @@ impl std::fmt::Debug for Log {
 }
 
 impl Log {
-    /// Opens the log in `store`, beginning it when there is none. `columns` are those of the files.
-    pub async fn open(store: LogStoreRef, columns: &SchemaRef) -> Result<Log, LogError> {
+    /// Opens the log in `store`. `columns` are those of the files. One that has been there is known
+    /// to have `reached` a version; otherwise it is begun when there is none.
+    pub async fn open(
+        store: LogStoreRef,
+        columns: &SchemaRef,
+        reached: Option<u64>,
+    ) -> Result<Log, LogError> {
         if !store.is_delta_table_location().await? {
-            begin(store.clone(), columns).await?;
+            match reached {
+                Some(reached) => return Err(LogError::Gone { reached }),
+                None => begin(store.clone(), columns).await?,
+            }
         }
-        let state = DeltaTableState::try_new(store.as_ref(), None).await?;
-        Ok(Log { store, state })
+        // An empty entry would be read as one that changes nothing.
+        if let Some(entry) = entries(&store).await?.iter().find(|entry| entry.size == 0) {
+            let path = entry.location.to_string();
+            return Err(LogError::Entry { path, detail: "it is empty".to_owned() });
+        }
+        let state = match DeltaTableState::try_new(store.as_ref(), None).await {
+            Ok(state) => state,
+            Err(error) => return Err(unreadable_entry(&store).await.unwrap_or(error.into())),
+        };
+        let found = state.version();
+        match reached {
+            // Its last entries are gone, and with them rows that the journal has no more.
+            Some(reached) if found < reached => Err(LogError::Short { found, reached }),
+            _ => Ok(Log { store, state }),
+        }
+    }
+
+    pub fn version(&self) -> u64 {
+        self.state.version()
+    }
+
+    /// Is the log that is in memory still the one in the store? A commit on top of what is gone would
+    /// be lost with it.
+    async fn check_newest(&self) -> Result<(), LogError> {
+        let path = Path::from(format!("_delta_log/{:020}.json", self.version()));
+        match self.store.object_store(None).head(&path).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::NotFound { .. }) => {
+                Err(LogError::EntryGone { path: path.to_string() })
+            }
+            Err(error) => Err(DeltaTableError::from(error).into()),
+        }
     }
 
     pub fn files(&self) -> Result<Vec<FileEntry>, LogError> {
@@ -93,6 +143,7 @@ impl Log {
     /// Durable when it returns. After an error the log has to be opened again: the commit may have
     /// been made all the same.
     pub async fn commit(&mut self, change: Change<'_>, now: Timestamp) -> Result<(), LogError> {
+        self.check_newest().await?;
         let now_ms = now.as_millisecond();
         let mut actions: Vec<Action> = Vec::new();
         actions.extend(change.added.iter().map(|file| Action::Add(add(file, &change, now_ms))));
@@ -118,6 +169,31 @@ impl Log {
         self.state = finalized.snapshot();
         Ok(())
     }
+}
+
+/// The files of the log that commits have written.
+async fn entries(store: &LogStoreRef) -> Result<Vec<ObjectMeta>, LogError> {
+    let folder = Path::from("_delta_log");
+    let listed = store.object_store(None).list(Some(&folder)).try_collect().await;
+    let mut listed: Vec<ObjectMeta> = listed.map_err(DeltaTableError::from)?;
+    listed.retain(|object| object.location.extension() == Some("json"));
+    Ok(listed)
+}
+
+/// What is wrong with a log that cannot be read, where an entry is to blame: the reader does not
+/// name it.
+async fn unreadable_entry(store: &LogStoreRef) -> Option<LogError> {
+    for entry in entries(store).await.ok()? {
+        let got = store.object_store(None).get(&entry.location).await.ok()?;
+        let bytes = got.bytes().await.ok()?;
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            if let Err(error) = serde_json::from_slice::<IgnoredAny>(line) {
+                let (path, detail) = (entry.location.to_string(), error.to_string());
+                return Some(LogError::Entry { path, detail });
+            }
+        }
+    }
+    None
 }
 
 async fn begin(store: LogStoreRef, columns: &SchemaRef) -> Result<(), LogError> {

@@ -28,6 +28,7 @@ use jiff::{Timestamp, ToSpan as _, civil::Date};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
 
 use crate::schema::file_schema;
 use crate::storage::{Storage, StorageError};
@@ -62,7 +63,7 @@ pub enum TableError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error("write rows")]
-    Encode(#[from] parquet::errors::ParquetError),
+    Encode(#[from] ParquetError),
     #[error("rebuild a record")]
     Record(#[from] crate::record::DecodeError),
     #[error("join rows")]
@@ -113,6 +114,8 @@ pub struct Table {
 struct State {
     view: View,
     position: u64,
+    /// Of the log.
+    version: u64,
     /// Batches at the front of `view.hot` that a commit is writing: they stay as they are.
     sealed: usize,
     /// Files that left the table, and when.
@@ -120,17 +123,19 @@ struct State {
 }
 
 impl Table {
-    /// Opens the table, beginning it when it is not there. `columns` are those of its rows in memory.
+    /// Opens the table. `columns` are those of its rows in memory; `reached` as in [`Log::open`].
     pub async fn open(
         storage: &Storage,
         name: &str,
         columns: SchemaRef,
+        reached: Option<u64>,
         now: Timestamp,
     ) -> Result<Table, TableError> {
-        let log = Log::open(storage.log(name)?, &file_schema()).await?;
+        let log = Log::open(storage.log(name)?, &file_schema(), reached).await?;
         let store = storage.table(name);
         let state = State {
-            view: View { files: files_of(&log, &store)?, hot: Arc::default() },
+            version: log.version(),
+            view: View { files: files_of(&log, name, &store)?, hot: Arc::default() },
             position: log.position().await?,
             sealed: 0,
             removed: Vec::new(),
@@ -158,6 +163,11 @@ impl Table {
     /// The last journal entry whose rows are in files.
     pub fn position(&self) -> u64 {
         self.state().position
+    }
+
+    /// The version that the log has reached.
+    pub fn version(&self) -> u64 {
+        self.state().version
     }
 
     pub fn hot(&self) -> Hot {
@@ -294,9 +304,14 @@ impl Table {
     ) -> Result<(), TableError> {
         let paths: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
         let gone: Vec<String> = change.removed.iter().map(|file| file.path.clone()).collect();
-        let Err(error) = log.commit(change, now).await else { return Ok(()) };
+        let Err(error) = log.commit(change, now).await else {
+            self.state().version = log.version();
+            return Ok(());
+        };
         tracing::warn!(table = self.name, %error, "a commit failed; its log is read again");
-        *log = Log::open(self.storage.log(&self.name)?, &file_schema()).await?;
+        let reached = Some(log.version());
+        *log = Log::open(self.storage.log(&self.name)?, &file_schema(), reached).await?;
+        self.state().version = log.version();
         let known: HashSet<String> = log.files()?.into_iter().map(|file| file.path).collect();
         let is_made = paths.iter().all(|path| known.contains(path))
             && !gone.iter().any(|path| known.contains(path));
@@ -305,8 +320,11 @@ impl Table {
 
     fn add_files(&self, state: &mut State, added: Vec<FileEntry>) {
         let mut files = state.view.files.to_vec();
+        let table = Arc::from(self.name.as_str());
         files.extend(
-            added.into_iter().map(|entry| Arc::new(DataFile::new(entry, self.store.clone()))),
+            added
+                .into_iter()
+                .map(|entry| Arc::new(DataFile::new(entry, &table, self.store.clone()))),
         );
         state.view.files = Arc::new(files);
     }
@@ -422,9 +440,13 @@ impl Table {
     }
 }
 
-fn files_of(log: &Log, store: &Arc<dyn ObjectStore>) -> Result<Arc<Vec<Arc<DataFile>>>, LogError> {
-    let files = log.files()?.into_iter();
-    Ok(Arc::new(files.map(|entry| Arc::new(DataFile::new(entry, store.clone()))).collect()))
+fn files_of(
+    log: &Log,
+    table: &str,
+    store: &Arc<dyn ObjectStore>,
+) -> Result<Arc<Vec<Arc<DataFile>>>, LogError> {
+    let (files, table) = (log.files()?.into_iter(), Arc::from(table));
+    Ok(Arc::new(files.map(|entry| Arc::new(DataFile::new(entry, &table, store.clone()))).collect()))
 }
 
 /// Rows in order of time, cut by UTC month.
@@ -479,7 +501,7 @@ pub async fn rows_of(file: &DataFile) -> Result<Vec<RecordBatch>, TableError> {
     let read = tokio::task::spawn_blocking(move || {
         let reader =
             ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(16_384).build()?;
-        Ok::<_, TableError>(reader.collect::<Result<Vec<_>, _>>()?)
+        Ok::<_, ParquetError>(reader.collect::<Result<Vec<_>, _>>()?)
     });
-    read.await?
+    Ok(read.await?.map_err(|error| file.blamed(error))?)
 }

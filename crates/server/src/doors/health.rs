@@ -2,6 +2,7 @@
 //!
 //! `/health` answers 200 only while events can be accepted, and says what is wrong otherwise. The
 //! port is taken before recovery and answered after it, so an answer means that recovery is over.
+//! Tables that fail are told and do not make it another answer: their events wait in the journal.
 
 use http::{Response, StatusCode};
 use serde_json::json;
@@ -12,6 +13,12 @@ use crate::node::Node;
 pub fn health(node: &Node) -> Response<Body> {
     let backlog = node.handover.backlog();
     let accepts = node.accepts();
+    let indexing = node.indexing.progress();
+    let lake = match (indexing.failing, indexing.behind) {
+        (0, 0) => "ready",
+        (0, _) => "behind",
+        _ => "failing",
+    };
     let status = if accepts { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "status": if accepts { "ready" } else { "refusing" },
@@ -20,6 +27,13 @@ pub fn health(node: &Node) -> Response<Body> {
             "position": backlog.position,
             "openFiles": backlog.open_files,
             "spooledFiles": backlog.spooled_files,
+        },
+        "lake": {
+            "state": lake,
+            "nextSeq": indexing.next_seq,
+            "position": indexing.position,
+            "tablesBehind": indexing.behind,
+            "tablesFailing": indexing.failing,
         },
         "version": env!("CARGO_PKG_VERSION"),
     });

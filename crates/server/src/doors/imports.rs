@@ -372,17 +372,14 @@ fn of_lake(fault: LakeFault) -> Refused {
             let message = format!("Event data store {name} is not there.");
             (StatusCode::NOT_FOUND, "EventDataStoreNotFoundException", message)
         }
-        LakeFault::Full { .. } => {
-            busy(StatusCode::SERVICE_UNAVAILABLE, "No space is left for the event data store.")
-        }
+        LakeFault::Full { .. } => busy(StatusCode::SERVICE_UNAVAILABLE, &fault.told()),
         LakeFault::Store { .. } => {
             tracing::warn!(error = &fault as &dyn std::error::Error, "an import failed for now");
-            busy(StatusCode::SERVICE_UNAVAILABLE, "The event data store cannot be written to now.")
+            busy(StatusCode::SERVICE_UNAVAILABLE, &fault.told())
         }
         LakeFault::Damaged { .. } => {
             tracing::error!(error = &fault as &dyn std::error::Error, "an import failed");
-            let message = "The event data store cannot be written to.".to_owned();
-            (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", message)
+            (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", fault.told())
         }
     }
 }

@@ -295,6 +295,10 @@ fn refused(status: StatusCode, code: impl Into<String>, message: impl Into<Strin
 
 fn unavailable(fault: LakeFault) -> Refused {
     tracing::error!(error = &fault as &dyn std::error::Error, "a lookup failed");
-    let message = "The events cannot be read now. Try again.";
-    refused(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+    match fault {
+        LakeFault::Damaged { .. } => {
+            refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", fault.told())
+        }
+        _ => refused(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", fault.told()),
+    }
 }

@@ -113,6 +113,17 @@ fn statement_error(fault: QueryFault) -> ApiError {
             ErrorCode::InactiveEventDataStoreException,
             format!("Event data store {name} cannot be queried yet."),
         ),
+        QueryFault::Lake(fault) => {
+            tracing::error!(
+                error = &fault as &dyn std::error::Error,
+                "a statement was not checked"
+            );
+            let code = match fault {
+                LakeFault::Damaged { .. } => ErrorCode::InternalFailure,
+                _ => ErrorCode::ServiceUnavailable,
+            };
+            ApiError::new(code, fault.told())
+        }
         other => {
             tracing::error!(
                 error = &other as &dyn std::error::Error,

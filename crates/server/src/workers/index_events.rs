@@ -475,6 +475,8 @@ impl IndexEvents {
             progress.hot.rows += hot.rows;
             progress.hot.bytes += hot.bytes;
             progress.behind += u64::from(!matches!(table.stand, Stand::Following));
+            progress.failing +=
+                u64::from(table.refusal.is_some() || table.commit_failure.is_some());
             if !matches!(table.stand, Stand::Closed { .. }) && !table.leaving {
                 open.insert(name.clone());
             }

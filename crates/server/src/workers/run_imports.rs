@@ -284,10 +284,7 @@ fn of_lake(fault: LakeFault) -> Halt {
         },
         LakeFault::Damaged { .. } => {
             tracing::error!(error = &fault as &dyn std::error::Error, "an import stopped");
-            Halt::Fail {
-                error_type: "InternalFailure".to_owned(),
-                error: "The event data store cannot be written to.".to_owned(),
-            }
+            Halt::Fail { error_type: "InternalFailure".to_owned(), error: fault.told() }
         }
         LakeFault::Full { .. } | LakeFault::Store { .. } => Halt::Rest(fault.to_string()),
     }

@@ -74,14 +74,6 @@ impl Call<'_> {
         self.args[i].to_array(self.rows)
     }
 
-    /// The text that an argument is for all rows alike.
-    pub fn constant_text(&self, i: usize) -> Option<&str> {
-        match self.args.get(i)? {
-            ColumnarValue::Scalar(value) => value.try_as_str()?,
-            ColumnarValue::Array(_) => None,
-        }
-    }
-
     pub fn texts(&self, i: usize) -> Result<StringArray> {
         Ok(cast(&self.array(i)?, &DataType::Utf8)?.as_string::<i32>().clone())
     }

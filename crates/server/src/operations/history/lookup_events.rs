@@ -183,7 +183,12 @@ fn checked_page(max_results: Option<i32>) -> Result<usize, ApiError> {
 
 fn unavailable(fault: LakeFault) -> ApiError {
     tracing::error!(error = &fault as &dyn std::error::Error, "event history cannot be read");
-    ApiError::new(ErrorCode::ServiceUnavailable, "Event history cannot be read now. Try again.")
+    let code = match fault {
+        // Trying again would not help.
+        LakeFault::Damaged { .. } => ErrorCode::InternalFailure,
+        _ => ErrorCode::ServiceUnavailable,
+    };
+    ApiError::new(code, fault.told())
 }
 
 fn shown_event(event: Found) -> ApiEvent {
