@@ -177,7 +177,7 @@ def direct(settings, folder: Path, results: dict) -> None:
 def lookups(settings, folder: Path, results: dict) -> None:
     if settings.peers_only:
         return
-    with missing_is_told(results, "lookups"), fresh(Cairn, settings) as server:
+    with missing_is_told(results, "lookups"), fresh(Cairn, settings, config='intake_accounts = ["*"]\n') as server:
         lake_cairn.fill_history(server, folder)
         results["lookups"] = lake_cairn.lookups(server, folder)
 

@@ -25,6 +25,7 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
+import uuid
 from pathlib import Path
 
 from lake_queries import CAIRN, DIRECT, DUCKDB, same_form
@@ -136,6 +137,8 @@ class Wire:
         body = json.dumps(parameters)
         headers = {
             "Content-Type": "application/x-amz-json-1.1",
+            # As SDKs do: the same request twice in a second would have the same signature.
+            "amz-sdk-invocation-id": str(uuid.uuid4()),
             "X-Amz-Target": f"com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.{operation}",
         }
         request = AWSRequest("POST", self.server.endpoint + "/", data=body, headers=headers)

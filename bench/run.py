@@ -117,8 +117,9 @@ class Sampler:
 class Cairn:
     name = "cairn"
 
-    def __init__(self, settings, folder: Path, flush_s: float = 5):
+    def __init__(self, settings, folder: Path, flush_s: float = 5, config: str = ""):
         self.binary, self.folder, self.flush_s = settings.cairn, folder, flush_s
+        (folder / "cairn.toml").write_text(config)
         self.data, self.log, self.process = folder / "data", folder / "cairn.log", None
 
     def start(self, wait_s: float = 60) -> float:
@@ -128,7 +129,7 @@ class Cairn:
             node.unlink()  # an earlier process's: its port may be gone
         began = time.monotonic()
         self.process = spawn(
-            [self.binary, "serve", "--data", self.data, "--listen", "127.0.0.1:0", "--flush-interval", f"{int(self.flush_s * 1000)}ms"],
+            [self.binary, "serve", "--data", self.data, "--listen", "127.0.0.1:0", "--flush-interval", f"{int(self.flush_s * 1000)}ms", "--config", self.folder / "cairn.toml"],
             self.log,
         )
         while time.monotonic() - began < wait_s:

@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::client::{Client, Own};
 
 /// Files are made durable together after so many bytes: a commit costs about the same for one.
-pub const COMMIT_BYTES: u64 = 64 << 20;
+pub const COMMIT_BYTES: u64 = 256 << 20;
 /// Files on their way to the server at once.
 pub const FILES_AT_ONCE: usize = 4;
 

@@ -11,7 +11,9 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use lake::LogFile as _;
 
 use crate::client::{Client, is_busy};
-use crate::open_import::{self, Answer, COMMIT_BYTES, FILES_AT_ONCE, OpenImport, Put, Totals};
+use crate::open_import::{
+    self, Answer, COMMIT_BYTES, Committed, FILES_AT_ONCE, OpenImport, Put, Totals,
+};
 use crate::sources::{self, SourceFile};
 
 /// How often a server that has no room is asked again, and how long it is waited for between.
@@ -107,24 +109,38 @@ async fn all_files(
     let mut sent = futures::stream::iter(files)
         .map(|file| async move { (send(client, open, &file).await, file) })
         .buffer_unordered(FILES_AT_ONCE);
-    while let Some((sent, file)) = sent.next().await {
-        match sent? {
-            Ok(put) => {
-                totals.put(&put);
-                bad.extend(put.refused.map(|reason| (file.name.clone(), reason)));
+    // While the server writes, it is handed more.
+    let mut committing = None;
+    loop {
+        tokio::select! {
+            next = sent.next() => {
+                let Some((sent, file)) = next else { break };
+                match sent? {
+                    Ok(put) => {
+                        totals.put(&put);
+                        bad.extend(put.refused.map(|reason| (file.name.clone(), reason)));
+                    }
+                    Err(reason) => bad.push((file.name.clone(), reason)),
+                }
+                bar.inc(file.bytes);
+                waiting += file.bytes;
+                if waiting >= COMMIT_BYTES && committing.is_none() {
+                    committing = Some(Box::pin(commit(client, open)));
+                    waiting = 0;
+                }
             }
-            Err(reason) => bad.push((file.name.clone(), reason)),
+            done = async { committing.as_mut().expect("asked below").await }, if committing.is_some() => {
+                committing = None;
+                totals.commit(&done?);
+                bar.set_message(format!("{} events", HumanCount(totals.rows)));
+            }
         }
-        bar.inc(file.bytes);
-        waiting += file.bytes;
-        if waiting >= COMMIT_BYTES {
-            commit(client, open, totals).await?;
-            waiting = 0;
-        }
-        bar.set_message(format!("{} events", HumanCount(totals.rows)));
     }
-    drop(sent);
-    commit(client, open, totals).await
+    if let Some(committing) = committing {
+        totals.commit(&committing.await?);
+    }
+    totals.commit(&commit(client, open).await?);
+    Ok(())
 }
 
 /// Hands in one file, or says what is wrong with it. A server without room is waited for.
@@ -152,13 +168,10 @@ async fn send(
     )
 }
 
-async fn commit(client: &Client, open: &OpenImport, totals: &mut Totals) -> Result<()> {
+async fn commit(client: &Client, open: &OpenImport) -> Result<Committed> {
     for _ in 0..COMMIT_RETRIES_MAX {
         match open.commit(client).await? {
-            Answer::Done(committed) => {
-                totals.commit(&committed);
-                return Ok(());
-            }
+            Answer::Done(committed) => return Ok(committed),
             Answer::Busy(_) => tokio::time::sleep(RETRY_REST).await,
             Answer::Bad { reason: message, .. } | Answer::Gone(message) => bail!("{message}"),
         }

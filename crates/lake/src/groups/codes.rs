@@ -1,6 +1,5 @@
 //! Columns of a row group as codes: a number for each row, and the distinct values.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -11,10 +10,9 @@ use arrow::compute::{cast, concat_batches, nullif};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::Expr;
-use foldhash::fast::RandomState;
 use futures::TryStreamExt as _;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, RowSelection};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use crate::schema::{ID_HASH, timestamp};
@@ -25,8 +23,6 @@ use crate::table::file::{DataFile, Reader};
 pub enum Source {
     /// A text, by the names on the way to it: a column, then members of structs.
     Text(Vec<String>),
-    /// The value of a key in a column that is a map.
-    Entry { column: String, key: String },
     /// A column of times or truths, which have no dictionary.
     Plain { column: String, data_type: DataType },
 }
@@ -77,37 +73,22 @@ impl Source {
                 }
                 (*data_type == DataType::Utf8).then_some(Source::Text(path))
             }
-            Expr::ScalarFunction(call) if call.name() == "element_at" => {
-                let [Expr::Column(map), Expr::Literal(ScalarValue::Utf8(Some(key)), _)] =
-                    call.args.as_slice()
-                else {
-                    return None;
-                };
-                let field = columns.field_with_name(&map.name).ok()?;
-                matches!(field.data_type(), DataType::Map(..))
-                    .then(|| Source::Entry { column: map.name.clone(), key: key.clone() })
-            }
             _ => None,
         }
     }
 
     pub fn data_type(&self) -> DataType {
         match self {
-            Source::Text(_) | Source::Entry { .. } => DataType::Utf8,
+            Source::Text(_) => DataType::Utf8,
             Source::Plain { data_type, .. } => data_type.clone(),
         }
-    }
-
-    /// Is it better to know first of which rows it is wanted?
-    pub fn is_costly(&self) -> bool {
-        matches!(self, Source::Entry { .. })
     }
 
     /// What Parquet calls the leaf, or what is above the leaves that are needed.
     pub fn leaf(&self) -> String {
         match self {
             Source::Text(path) => path.join("."),
-            Source::Entry { column, .. } | Source::Plain { column, .. } => column.clone(),
+            Source::Plain { column, .. } => column.clone(),
         }
     }
 
@@ -141,40 +122,6 @@ impl Source {
                     }
                 };
                 Ok(Codes { of_rows: Some(of_rows), values: texts.values().clone() })
-            }
-            Source::Entry { column, key } => {
-                let map = member(batch, &[column])?;
-                let map = map.as_map();
-                let keys = dictionary(map.keys())?;
-                let texts = cast(map.values(), &DataType::Utf8)?;
-                let texts = texts.as_string::<i32>();
-                let known = keys.values().as_string::<i32>();
-                let is_it: Vec<bool> = known.iter().map(|known| known == Some(key)).collect();
-                let offsets = map.value_offsets();
-                let (mut of_rows, mut values) = (vec![u32::MAX; map.len()], Vec::new());
-                let mut codes = HashMap::<&str, u32, RandomState>::default();
-                let mut row = 0;
-                let first = offsets[0] as usize..offsets[map.len()] as usize;
-                for (entry, code) in first.clone().zip(&keys.keys().values()[first]) {
-                    if !is_it[*code as usize] {
-                        continue;
-                    }
-                    // An entry belongs to the row whose end comes after it.
-                    while offsets[row + 1] as usize <= entry {
-                        row += 1;
-                    }
-                    if of_rows[row] == u32::MAX && texts.is_valid(entry) {
-                        let text = texts.value(entry);
-                        of_rows[row] = *codes.entry(text).or_insert_with(|| {
-                            values.push(text);
-                            values.len() as u32 - 1
-                        });
-                    }
-                }
-                let null = values.len() as u32;
-                of_rows.iter_mut().filter(|code| **code == u32::MAX).for_each(|code| *code = null);
-                let values: ArrayRef = Arc::new(StringArray::from_iter_values(values));
-                Ok(Codes { of_rows: Some(of_rows), values })
             }
         }
     }
@@ -233,14 +180,6 @@ fn coded_field(field: &FieldRef) -> FieldRef {
         DataType::Utf8 => coded_text(),
         DataType::Struct(members) => DataType::Struct(fields(members)),
         DataType::List(element) => DataType::List(coded_field(element)),
-        // Few keys, but any number of values.
-        DataType::Map(entries, sorted) => {
-            let DataType::Struct(both) = entries.data_type() else { return field.clone() };
-            let both = [coded_field(&both[0]), both[1].clone()];
-            let entries =
-                entries.as_ref().clone().with_data_type(DataType::Struct(both.to_vec().into()));
-            DataType::Map(Arc::new(entries), *sorted)
-        }
         DataType::Timestamp(..) => timestamp(),
         other => other.clone(),
     };
@@ -248,21 +187,19 @@ fn coded_field(field: &FieldRef) -> FieldRef {
 }
 
 /// The columns of a row group that hold the sources, in one batch; and how many bytes of the file
-/// they are. Only the selected rows, if there is a selection.
+/// they are.
 pub async fn read(
     file: &Arc<DataFile>,
     row_group: usize,
     sources: &[&Source],
-    selection: Option<RowSelection>,
 ) -> Result<(RecordBatch, usize)> {
-    read_with(file, row_group, sources, selection, file.coded_metadata().await?).await
+    read_with(file, row_group, sources, file.coded_metadata().await?).await
 }
 
 async fn read_with(
     file: &Arc<DataFile>,
     row_group: usize,
     sources: &[&Source],
-    selection: Option<RowSelection>,
     metadata: ArrowReaderMetadata,
 ) -> Result<(RecordBatch, usize)> {
     let known = metadata.metadata().row_group(row_group);
@@ -273,14 +210,11 @@ async fn read_with(
     let bytes = (0..known.num_columns()).filter(|leaf| mask.leaf_included(*leaf));
     let bytes: i64 = bytes.map(|leaf| known.column(leaf).compressed_size()).sum();
     let reader = Reader(file.clone());
-    let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
+    let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
         .with_row_groups(vec![row_group])
         .with_projection(mask)
-        .with_batch_size(usize::try_from(rows).unwrap_or(usize::MAX));
-    if let Some(selection) = selection {
-        builder = builder.with_row_selection(selection);
-    }
-    let stream = builder.build()?;
+        .with_batch_size(usize::try_from(rows).unwrap_or(usize::MAX))
+        .build()?;
     let schema = stream.schema().clone();
     let batches: Vec<RecordBatch> = stream.try_collect().await?;
     let batch = match batches.as_slice() {
@@ -300,7 +234,7 @@ pub async fn rows_with(
 ) -> Result<BooleanBuffer> {
     let is_wanted = |value: &str| wanted.iter().any(|wanted| wanted == value);
     if is_coded {
-        let (batch, _) = read(file, row_group, &[source], None).await?;
+        let (batch, _) = read(file, row_group, &[source]).await?;
         let codes = source.codes(&batch)?;
         let values = codes.values.as_string::<i32>();
         let mut of_code: Vec<bool> =
@@ -313,7 +247,7 @@ pub async fn rows_with(
     }
     // A dictionary would have to be made first.
     let metadata = file.reader_metadata().await?;
-    let (batch, _) = read_with(file, row_group, &[source], None, metadata).await?;
+    let (batch, _) = read_with(file, row_group, &[source], metadata).await?;
     let texts = source.texts(&batch)?;
     let texts = texts.as_string::<i32>();
     Ok(BooleanBuffer::collect_bool(texts.len(), |row| {
@@ -341,7 +275,7 @@ pub async fn rows_with_ids(
         return Ok(None);
     }
     let source = Source::Plain { column: ID_HASH.to_owned(), data_type: DataType::Int32 };
-    let (batch, _) = read_with(file, row_group, &[&source], None, metadata).await?;
+    let (batch, _) = read_with(file, row_group, &[&source], metadata).await?;
     let hashes = source.codes(&batch)?.values;
     let hashes = hashes.as_primitive::<Int32Type>().values();
     let wanted: Vec<i32> = wanted.iter().map(|id| id_hash(id)).collect();

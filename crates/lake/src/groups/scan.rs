@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -26,7 +26,6 @@ use datafusion::physical_plan::{
 };
 use foldhash::fast::RandomState;
 use futures::stream;
-use parquet::arrow::arrow_reader::RowSelection;
 
 use super::COUNT;
 use super::codes::{self, Source};
@@ -238,19 +237,10 @@ impl Plan {
         file: &Arc<DataFile>,
         row_group: usize,
     ) -> Result<(RecordBatch, usize, usize)> {
-        let (mut groups, wanted) = (sources(&self.groups), sources(&self.wanted));
-        if self.wanted.is_empty() || !groups.iter().any(|source| source.is_costly()) {
-            groups.extend(wanted);
-            let (batch, bytes) = codes::read(file, row_group, &groups, None).await?;
-            return Ok((self.count(&batch, &self.kept(&batch)?)?, batch.num_rows(), bytes));
-        }
-        // First the rows that are wanted, then what costs more of those alone.
-        let (batch, bytes) = codes::read(file, row_group, &wanted, None).await?;
-        let rows = batch.num_rows();
-        let kept = BooleanArray::from(self.kept(&batch)?);
-        let selection = RowSelection::from_filters(&[kept]);
-        let (batch, more) = codes::read(file, row_group, &groups, Some(selection)).await?;
-        Ok((self.count(&batch, &[])?, rows, bytes + more))
+        let terms = self.groups.iter().chain(&self.wanted);
+        let sources: Vec<&Source> = terms.map(|term| &term.source).collect();
+        let (batch, bytes) = codes::read(file, row_group, &sources).await?;
+        Ok((self.count(&batch, &self.kept(&batch)?)?, batch.num_rows(), bytes))
     }
 
     /// Which rows are wanted; empty when all are.
@@ -288,10 +278,6 @@ impl Plan {
         columns.push(Arc::new(Int64Array::from(counts)));
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
-}
-
-fn sources(terms: &[Term]) -> Vec<&Source> {
-    terms.iter().map(|term| &term.source).collect()
 }
 
 /// How often each combination of groups occurs: for each group, its numbers; and the counts.

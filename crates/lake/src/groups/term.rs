@@ -146,6 +146,11 @@ fn numbered(values: &ArrayRef) -> Result<(Vec<u32>, ArrayRef)> {
             last = Some((value, number));
             numbers.push(number);
         }
+    } else if let Some(texts) = values.as_string_opt::<i32>() {
+        let mut known = HashMap::<Option<&str>, u32, RandomState>::default();
+        for (place, text) in texts.iter().enumerate() {
+            numbers.push(*known.entry(text).or_insert_with(|| number_of(place, None)));
+        }
     } else {
         let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
         let rows = converter.convert_columns(std::slice::from_ref(values))?;

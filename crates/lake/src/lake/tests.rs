@@ -323,16 +323,13 @@ async fn counting_by_codes_gives_what_counting_by_values_gives() {
         "date_trunc('hour', eventTime) AS hour, count(*) AS n FROM t GROUP BY 1",
         "count(DISTINCT userIdentity.principalId) FROM t",
         "DISTINCT userIdentity.userName FROM t",
-        "element_at(requestParameters, 'bucketName') AS bucket, count(*) FROM t
-         WHERE eventSource = 's3.amazonaws.com' AND element_at(requestParameters, 'bucketName') IS NOT NULL GROUP BY 1",
-        "requestParameters['bucketName'], readOnly, upper(awsRegion), day(eventTime), count(*) FROM t GROUP BY 1, 2, 3, 4",
+        "readOnly, upper(awsRegion), day(eventTime), count(*) FROM t GROUP BY 1, 2, 3",
         "count(*) FROM t WHERE userIdentity.userName = 'mallory' AND eventTime > '2026-03-01 00:00:00'",
         "count(*) FROM t WHERE eventName = 'nothing'",
         "eventName, count(*) FROM t WHERE eventName = 'nothing' GROUP BY 1",
         // Most names are no numbers, but those that are asked for are.
         "cast(substr(requestID, 2) AS integer) % 7, count(*) FROM t WHERE requestID LIKE 'r%' GROUP BY 1",
         "t.eventName, count(*) FROM t GROUP BY t.eventName HAVING count(*) > 5",
-        "element_at(requestParameters, 'deep'), userIdentity.userName, count(*) FROM t GROUP BY 1, 2",
     ];
     for query in counted {
         let by_codes = format!("SELECT {query}");
@@ -366,6 +363,7 @@ async fn counting_by_codes_gives_what_counting_by_values_gives() {
         "SELECT eventName, max(eventTime) FROM t GROUP BY 1",
         "SELECT eventName, count(*) FROM t WHERE eventID < requestID GROUP BY 1",
         "SELECT length(eventJson), count(*) FROM t GROUP BY 1",
+        "SELECT element_at(requestParameters, 'bucketName'), count(*) FROM t GROUP BY 1",
     ];
     for query in left_alone {
         assert!(!world.plan(query).await.contains("CountExec"), "{query}");
