@@ -55,6 +55,7 @@ pub fn read_again(raw: &[u8]) -> Result<Header<'_>, Refusal> {
     let limits = Limits { record_bytes_max: usize::MAX, ..Limits::default() };
     let mut scan = Scan::new(utf8(raw)?, DEPTH_HARD_MAX, usize::MAX);
     scan.checked_before = true;
+    scan.looks_for_secrets = false;
     check_whole(&mut scan, &limits)
 }
 
@@ -100,8 +101,7 @@ pub(crate) fn check_at<'a>(
     if let Some(refusal) = scan.refused.take() {
         return Ok((end, Err(refusal)));
     }
-    let text = &scan.text()[..end];
-    let header = Header::from_fields(text, &fields, !scan.secrets.is_empty())
+    let header = Header::from_fields(scan.text(), start..end, &fields, !scan.secrets.is_empty())
         .and_then(|header| refuse_time(&header, limits).map(|()| header));
     Ok((end, header))
 }
@@ -119,7 +119,7 @@ fn top_level(scan: &mut Scan<'_>, start: usize, fields: &mut Fields) -> Scanned<
         let field = field_named(&scan.text()[key_start..key_end], escaped);
         at = scan.colon(key_end + 1)?;
         let watch = match field {
-            Some(Field::RequestParameters | Field::ResponseElements) if !scan.checked_before => {
+            Some(Field::RequestParameters | Field::ResponseElements) if scan.looks_for_secrets => {
                 Watch::Keys
             }
             _ => Watch::Off,

@@ -1,5 +1,7 @@
 //! What we ask of a record again and again, as slices of it.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -48,6 +50,7 @@ pub struct Header<'a> {
     pub resources: Option<&'a str>,
     /// The check saw something that [`crate::redact()`] will hide.
     pub may_hold_secrets: bool,
+    record: &'a str,
 }
 
 /// One element of `resources`. Every member may be missing.
@@ -113,6 +116,11 @@ impl<'a> Header<'a> {
         self.recipient().or_else(|| self.user_identity_text("accountId").and_then(parse))
     }
 
+    /// The record that this is the header of, without space around it.
+    pub fn record(&self) -> &'a str {
+        self.record
+    }
+
     pub fn resources(&self) -> Resources<'a> {
         Resources(json::elements(self.resources.unwrap_or_default()))
     }
@@ -130,9 +138,10 @@ impl<'a> Header<'a> {
         json::string_member(self.user_identity?, key).filter(|text| !text.is_empty())
     }
 
-    /// Reads the header from a record's `text`, whose known values lie at `fields`.
+    /// Reads the header of the `record` that stands in `text`, whose known values lie at `fields`.
     pub(crate) fn from_fields(
         text: &'a str,
+        record: Range<usize>,
         fields: &Fields,
         may_hold_secrets: bool,
     ) -> Result<Self, Refusal> {
@@ -165,6 +174,7 @@ impl<'a> Header<'a> {
             user_identity: values.container(Field::UserIdentity, '{', "an object")?,
             resources: values.container(Field::Resources, '[', "an array")?,
             may_hold_secrets,
+            record: &text[record],
         })
     }
 }

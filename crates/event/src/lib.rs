@@ -50,7 +50,7 @@ pub use category::Category;
 pub use check::{Limits, check, read_again};
 pub use compact::compact;
 pub use header::{Header, Resource, Resources};
-pub use history::{named_resources, user_name};
+pub use history::{Named, NamedResources, named_resources, user_name};
 pub use redact::{HIDDEN, redact};
 pub use refusal::{Refusal, TimeBound};
 pub use region::{NotARegion, Region};

@@ -49,6 +49,8 @@ pub(crate) struct Scan<'a> {
     depth_max: usize,
     keys_max: usize,
     marks: Vec<KeyMark>,
+    /// Values that keys below requestParameters and responseElements call secret are noted.
+    pub looks_for_secrets: bool,
     /// A PEM private key may be among the values: look at each.
     pub look_for_pem: bool,
     /// The record has been checked before: keys are not compared again.
@@ -74,6 +76,7 @@ impl<'a> Scan<'a> {
             depth_max,
             keys_max,
             marks: Vec::new(),
+            looks_for_secrets: true,
             look_for_pem: false,
             checked_before: false,
             refused: None,

@@ -90,9 +90,18 @@ impl<'a> Records<'a> {
     /// A body is NDJSON, a JSON array, `{"Records":[…]}` or a single object. A byte order mark at
     /// its start is skipped.
     pub fn new(body: &'a [u8]) -> Self {
+        let mut records = Self::of_log_file(body);
+        records.scan.looks_for_secrets = true;
+        records.scan.look_for_pem = may_show_private_key(body);
+        records
+    }
+
+    /// The same for a log file, whose secrets were hidden when it was written: nobody looks for any,
+    /// and `may_hold_secrets` is false.
+    pub fn of_log_file(body: &'a [u8]) -> Self {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let mut scan = Scan::new("", 0, 0);
-        scan.look_for_pem = may_show_private_key(body);
+        scan.looks_for_secrets = false;
         let state = if is_lines(body) {
             State::Lines
         } else {

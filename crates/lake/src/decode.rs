@@ -25,18 +25,19 @@ mod ends;
 mod times;
 mod walk;
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use event::lookup::NamedResource;
-use event::{Header, Refusal, named_resources, read_again, user_name};
+use event::{Header, Named, NamedResources, Refusal, read_again, user_name};
 
 use crate::record::Comparison;
 use crate::record::members::{EVENT, NAMED_RESOURCE, place};
 use crate::record::rebuild::rebuild;
 use crate::record::shape::WHOLE;
 use crate::schema::stored_events_schema;
-use columns::{Column, ListColumn, ObjectColumn, TextColumn};
+use columns::{Column, Entry, ListColumn, ObjectColumn, TextColumn};
 use walk::{Notes, Walk};
 
 /// One record on its way into a table.
@@ -117,28 +118,37 @@ impl Decoder {
     /// Adds a row. Records that are broken after all are refused.
     pub fn push(&mut self, row: RowIn<'_>) -> Result<Pushed, Refused> {
         let header = read_again(row.record)?;
-        self.push_utf8(row, &header)
+        self.push_checked(row, &header)
     }
 
     /// Adds a row, trusting that `header` is what [`event::check`] or [`event::split`] made of this
     /// very record: a third less work.
     pub fn push_checked(&mut self, row: RowIn<'_>, header: &Header<'_>) -> Result<Pushed, Refused> {
         // Arrays of text must be UTF-8, whoever has mixed up records and headers.
-        if let Err(e) = std::str::from_utf8(row.record) {
-            return Err(Refusal::InvalidUtf8 { offset: e.valid_up_to() }.into());
+        match std::ptr::eq(row.record, header.record().as_bytes()) {
+            true => self.push_utf8(row.account, header.record(), header),
+            false => {
+                let record = std::str::from_utf8(row.record)
+                    .map_err(|e| Refusal::InvalidUtf8 { offset: e.valid_up_to() })?;
+                self.push_utf8(row.account, record, header)
+            }
         }
-        self.push_utf8(row, header)
     }
 
-    fn push_utf8(&mut self, row: RowIn<'_>, header: &Header<'_>) -> Result<Pushed, Refused> {
-        let RowIn { account, record } = row;
+    fn push_utf8(
+        &mut self,
+        account: &str,
+        text: &str,
+        header: &Header<'_>,
+    ) -> Result<Pushed, Refused> {
+        let record = text.as_bytes();
         if self.bytes + record.len() > self.bytes_max {
             return Err(Refused::Full);
         }
         // Nothing below can fail, so a row is pushed as a whole or not at all.
         let row = self.rows;
         Walk::record(record, &mut self.event, row, &mut self.notes);
-        self.push_derived(header, record);
+        self.push_derived(header, text);
         if self.keeps_records {
             self.push_record(record);
         } else {
@@ -154,7 +164,7 @@ impl Decoder {
     }
 
     /// What is not in the record, or not where its column looks for it.
-    fn push_derived(&mut self, header: &Header<'_>, record: &[u8]) {
+    fn push_derived(&mut self, header: &Header<'_>, record: &str) {
         let row = self.rows;
         let event = &mut self.event.children;
         if let Column::Time(times) = &mut event[place::EVENT_TIME]
@@ -174,7 +184,7 @@ impl Decoder {
         }
         match &event[place::USER_IDENTITY] {
             // A text may be something else than a string: then the columns do not tell.
-            Column::Object(identity) if !self.notes.has_loose_text => {
+            Column::Object(identity) if !self.notes.is_loose => {
                 if let Some(name) = user_name_of(identity, row) {
                     self.user_name.push(row, name);
                 }
@@ -185,19 +195,10 @@ impl Decoder {
                 }
             }
         }
-        let parameters = |place: usize| {
-            let Column::Map(map) = &event[place] else { return None };
-            let text = record.get(map.last.clone()).filter(|_| map.has(row))?;
-            std::str::from_utf8(text).ok().filter(|text| text.starts_with('{'))
-        };
-        let resources = named_resources(
-            header,
-            parameters(place::REQUEST_PARAMETERS),
-            parameters(place::RESPONSE_ELEMENTS),
-        );
-        if !resources.is_empty() {
+        let named = named_resources_of(event, row, self.notes.is_loose, header, record);
+        if !named.is_empty() {
             self.resources.begin(row);
-            for NamedResource { kind, name } in resources {
+            for Named { kind, name } in named {
                 self.resources.push_texts([kind.as_deref(), Some(&name)]);
             }
             self.resources.end();
@@ -275,6 +276,54 @@ fn user_name_of(identity: &ObjectColumn, row: usize) -> Option<&[u8]> {
         _ => text(place::USER_NAME),
     };
     named.filter(|name| !name.is_empty())
+}
+
+/// What [`event::named_resources`] says, from the columns, where they have it already. A test compares
+/// the two.
+fn named_resources_of<'a>(
+    event: &'a [Column],
+    row: usize,
+    is_loose: bool,
+    header: &Header<'a>,
+    record: &'a str,
+) -> Vec<Named<'a>> {
+    let mut named = NamedResources::new(header);
+    match &event[place::RESOURCES] {
+        Column::List(list) if !is_loose => {
+            for element in list.elements(row) {
+                let text = |place: usize| {
+                    let text = element_text(list, element, place)?;
+                    std::str::from_utf8(text).ok().filter(|text| !text.is_empty())
+                };
+                let name = text(place::RESOURCE_ARN).or_else(|| text(place::RESOURCE_ARN_PREFIX));
+                if let Some(name) = name {
+                    named.add_listed(text(place::RESOURCE_TYPE).map(Cow::Borrowed), name.into());
+                }
+            }
+        }
+        _ => {
+            for resource in header.resources() {
+                if let Some(name) = resource.arn.or(resource.arn_prefix) {
+                    named.add_listed(resource.kind.map(|kind| kind.to_str()), name.to_str());
+                }
+            }
+        }
+    }
+    for place in [place::REQUEST_PARAMETERS, place::RESPONSE_ELEMENTS] {
+        let Column::Map(map) = &event[place] else { continue };
+        for Entry { key, value } in map.last.iter().filter(|_| map.has(row)) {
+            let text = |range: &Range<usize>| record.get(range.clone()).unwrap_or_default();
+            named.add_member(text(key), text(value));
+        }
+    }
+    named.list
+}
+
+fn element_text(list: &ListColumn, element: usize, place: usize) -> Option<&[u8]> {
+    match &list.element.children[place] {
+        Column::Text(texts) => texts.get(element),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

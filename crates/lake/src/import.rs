@@ -162,7 +162,7 @@ impl Import {
     fn decode(&self, body: &[u8], read: &mut ReadFile, batches: &mut Vec<Batch>) {
         let mut decoder = Decoder::new();
         let mut ids = Vec::new();
-        let mut records = Records::new(body);
+        let mut records = Records::of_log_file(body);
         while let Some(item) = records.next_checked(&FILE_LIMITS) {
             let (record, header) = match item.result {
                 Ok(checked) => checked,

@@ -244,3 +244,33 @@ fn a_broken_document_ends_with_the_place() {
     "#]],
     );
 }
+
+#[test]
+fn a_log_file_is_taken_as_any_body_but_nobody_looks_for_secrets() {
+    let record = |parameters: &str| {
+        format!(
+            r#"{{"eventTime":"2026-01-02T03:04:05Z","eventSource":"s","eventName":"n","awsRegion":"r","requestParameters":{{{parameters}}}}}"#
+        )
+    };
+    let pem = r#""a":"-----BEGIN RSA PRIVATE KEY-----""#;
+    let body = [record(r#""password":"x""#), record(pem), record(r#""a":1,"a":2"#)].join("\n");
+    let limits = Limits::default();
+    let (mut any, mut log_file) =
+        (Records::new(body.as_bytes()), Records::of_log_file(body.as_bytes()));
+    let mut taken = 0;
+    while let Some(item) = any.next_checked(&limits) {
+        let other = log_file.next_checked(&limits).unwrap();
+        assert_eq!(item.place, other.place);
+        match (item.result, other.result) {
+            (Ok((record, header)), Ok((other_record, other))) => {
+                assert_eq!(record, other_record);
+                assert_eq!(other.record().as_bytes(), record);
+                assert_eq!((header.may_hold_secrets, other.may_hold_secrets), (true, false));
+                taken += 1;
+            }
+            (result, other) => assert_eq!(result.err(), other.err()),
+        }
+    }
+    assert_eq!(taken, 2);
+    assert!(log_file.next_checked(&limits).is_none());
+}

@@ -271,8 +271,14 @@ pub(super) struct MapColumn {
     valid: Bits,
     keys: TextColumn,
     values: TextColumn,
-    /// Where the value of the last row stands in the text of its record.
-    pub last: Range<usize>,
+    /// The entries of the last row.
+    pub last: Vec<Entry>,
+}
+
+/// Where an entry of a map stands in the text of its record: the inside of its key, and its value.
+pub(super) struct Entry {
+    pub key: Range<usize>,
+    pub value: Range<usize>,
 }
 
 impl MapColumn {
@@ -285,6 +291,7 @@ impl MapColumn {
     pub fn begin(&mut self, row: usize) {
         self.offsets.pad(row);
         self.valid.set(row);
+        self.last.clear();
     }
 
     #[inline]
@@ -369,6 +376,14 @@ impl ListColumn {
 
     pub fn end(&mut self) {
         self.offsets.push(self.count);
+    }
+
+    /// The places of the elements of `row`.
+    pub fn elements(&self, row: usize) -> Range<usize> {
+        match self.offsets.len() > row {
+            true => self.offsets.span(row),
+            false => 0..0,
+        }
     }
 
     /// An element whose members are all texts.

@@ -4,7 +4,7 @@
 //! checked it gives nonsense or stops early, but it never panics and never cuts a character: all
 //! cuts are at ASCII characters or at the end.
 
-use super::columns::{Column, ListColumn, MapColumn, ObjectColumn, TextColumn};
+use super::columns::{Column, Entry, ListColumn, MapColumn, ObjectColumn, TextColumn};
 use super::ends::{string_end, value_end};
 use super::times::push_time;
 use crate::record::members::{Kind, Object};
@@ -21,8 +21,9 @@ pub(super) struct Notes {
     pub rest: Vec<u8>,
     /// No shape can describe this record: there is space where none was expected.
     pub is_odd: bool,
-    /// A text column has got something that was no string.
-    pub has_loose_text: bool,
+    /// The columns do not say all there is to say: one for texts has got something that was no string,
+    /// or a member came twice, or by another name.
+    pub is_loose: bool,
 }
 
 pub(super) struct Walk<'a> {
@@ -37,7 +38,7 @@ impl<'a> Walk<'a> {
         notes.shape.clear();
         notes.rest.clear();
         notes.is_odd = false;
-        notes.has_loose_text = false;
+        notes.is_loose = false;
         let mut walk = Walk { text, spaced: false, notes };
         let start = walk.space(0);
         if walk.byte(start + 1) == Some(b'"') {
@@ -144,10 +145,13 @@ impl<'a> Walk<'a> {
             let end = match number {
                 Some(number) => {
                     previous = number + 1;
-                    let child = &mut column.children[place_of(column.object, number)];
-                    match child.has(row) {
-                        false => self.value(number, child, row, value),
-                        true => self.other(at, value),
+                    let place = place_of(column.object, number);
+                    let child = &mut column.children[place];
+                    let is_first = !child.has(row);
+                    self.notes.is_loose |= place != number || !is_first;
+                    match is_first {
+                        true => self.value(number, child, row, value),
+                        false => self.other(at, value),
                     }
                 }
                 None => self.unexpected(column, row, at, value),
@@ -206,6 +210,7 @@ impl<'a> Walk<'a> {
         let (shape_end, rest_end) = (self.notes.shape.len(), self.notes.rest.len());
         let (key_end, escaped) = string_end(self.text, key_at + 1);
         if escaped {
+            self.notes.is_loose = true;
             let mut key = Vec::new();
             push_unescaped(&mut key, self.slice(key_at + 1, key_end));
             if let Some(number) = column.object.number(&key) {
@@ -270,7 +275,7 @@ impl<'a> Walk<'a> {
                 let end = value_end(self.text, at);
                 texts.push(row, self.slice(at, end));
                 self.notes.shape[place.shape] += OTHERWISE;
-                self.notes.has_loose_text = true;
+                self.notes.is_loose = true;
                 end
             }
             (Column::Bool(truths), first) => {
@@ -294,7 +299,6 @@ impl<'a> Walk<'a> {
             }
             (Column::Map(map), Some(b'{')) => {
                 let (end, exact) = self.map(map, row, at, place.shape);
-                map.last = at..end;
                 if !exact {
                     self.keep(&mut place, at, end);
                 }
@@ -302,7 +306,6 @@ impl<'a> Walk<'a> {
             }
             (Column::Map(map), _) => {
                 let (end, exact) = self.lone(map, row, at, place.shape);
-                map.last = at..end;
                 if !exact {
                     self.keep(&mut place, at, end);
                 }
@@ -373,6 +376,7 @@ impl<'a> Walk<'a> {
                     value_end
                 }
             };
+            map.last.push(Entry { key: at + 1..key_end, value: value..value_end });
             nth += 1;
             let next;
             (next, end) = self.comma(value_end);

@@ -146,6 +146,11 @@ pub(crate) mod place {
     pub const EVENT_NAME: usize = 4;
     pub const REQUEST_PARAMETERS: usize = 10;
     pub const RESPONSE_ELEMENTS: usize = 11;
+    pub const RESOURCES: usize = 16;
+    /// In an element of resources.
+    pub const RESOURCE_TYPE: usize = 1;
+    pub const RESOURCE_ARN: usize = 2;
+    pub const RESOURCE_ARN_PREFIX: usize = 3;
 }
 
 static USER_IDENTITY: Object = Object {
@@ -249,6 +254,7 @@ mod tests {
             (place::EVENT_NAME, "eventName"),
             (place::REQUEST_PARAMETERS, "requestParameters"),
             (place::RESPONSE_ELEMENTS, "responseElements"),
+            (place::RESOURCES, "resources"),
         ] {
             assert_eq!(EVENT.number(key.as_bytes()), Some(place));
         }
@@ -259,6 +265,13 @@ mod tests {
             (place::USER_NAME, "userName"),
         ] {
             assert_eq!(USER_IDENTITY.number(key.as_bytes()), Some(place));
+        }
+        for (place, key) in [
+            (place::RESOURCE_TYPE, "type"),
+            (place::RESOURCE_ARN, "ARN"),
+            (place::RESOURCE_ARN_PREFIX, "ARNPrefix"),
+        ] {
+            assert_eq!(RESOURCE.number(key.as_bytes()), Some(place));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Records of every kind of oddity, and text that is no record at all.
 
+use event::{json, named_resources, user_name};
 use proptest::prelude::*;
 
 use super::*;
@@ -83,6 +84,11 @@ const KEYS: &[&str] = &[
     "resourceTags",
     "requestContext",
     "tags",
+    "resources",
+    "arnPrefix",
+    "bucketName",
+    "roleArn",
+    "items",
     "tlsVersion",
     "new",
     "user\\u0041gent",
@@ -237,6 +243,16 @@ pub(super) fn check_derived(
 ) -> Result<(), TestCaseError> {
     let name = user_name(header).map(|name| name.into_owned());
     prop_assert_eq!(cell(batch, row, "cairn_username"), name);
+    let object = |key| json::member(header.record(), key).filter(|value| value.starts_with('{'));
+    let named = named_resources(header, object("requestParameters"), object("responseElements"));
+    let named: Vec<_> = named
+        .iter()
+        .map(|named| {
+            format!("{{type: {}, name: {}}}", named.kind.as_deref().unwrap_or(""), named.name)
+        })
+        .collect();
+    let named = (!named.is_empty()).then(|| format!("[{}]", named.join(", ")));
+    prop_assert_eq!(cell(batch, row, "cairn_resources"), named);
     let column = batch.column_by_name("eventtime").unwrap();
     let times = column.as_any().downcast_ref::<arrow::array::TimestampMicrosecondArray>().unwrap();
     prop_assert_eq!(times.value(row), header.event_time.as_microsecond());
