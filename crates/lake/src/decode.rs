@@ -26,6 +26,7 @@ mod times;
 mod walk;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -85,6 +86,12 @@ pub struct Decoder {
     shape: TextColumn,
     rest: TextColumn,
     notes: Notes,
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").field("rows", &self.rows).finish_non_exhaustive()
+    }
 }
 
 impl Default for Decoder {

@@ -86,6 +86,8 @@ pub struct Import {
     table: Arc<Table>,
     options: ImportOptions,
     waiting: Mutex<Waiting>,
+    /// Empty ones, which know how much room a batch takes.
+    decoders: Mutex<Vec<Decoder>>,
     /// One at a time puts files.
     put: tokio::sync::Mutex<Put>,
 }
@@ -118,11 +120,21 @@ struct Batch {
 
 impl Import {
     pub fn new(table: Arc<Table>, options: ImportOptions) -> Import {
-        Import { table, options, waiting: Mutex::default(), put: Default::default() }
+        Import {
+            table,
+            options,
+            waiting: Mutex::default(),
+            decoders: Mutex::default(),
+            put: Default::default(),
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().expect("no holder of this lock can panic")
+    }
+
+    fn decoders(&self) -> MutexGuard<'_, Vec<Decoder>> {
+        self.decoders.lock().expect("no holder of this lock can panic")
     }
 
     /// Reads a file: plain or compressed, of any shape that holds records. Waits while there is no
@@ -160,7 +172,7 @@ impl Import {
     }
 
     fn decode(&self, body: &[u8], read: &mut ReadFile, batches: &mut Vec<Batch>) {
-        let mut decoder = Decoder::new();
+        let mut decoder = self.decoders().pop().unwrap_or_default();
         let mut ids = Vec::new();
         let mut records = Records::of_log_file(body);
         while let Some(item) = records.next_checked(&FILE_LIMITS) {
@@ -196,6 +208,7 @@ impl Import {
         if decoder.rows() > 0 {
             batches.push(Batch { columns: decoder.finish(), ids });
         }
+        self.decoders().push(decoder);
     }
 
     /// Makes all that was added so far durable and visible. After an error the import has to be

@@ -21,6 +21,17 @@ use crate::schema::TIME_ZONE;
 /// that are UTF-8, cut at ASCII characters.
 const CONSISTENT: &str = "the columns of a batch are consistent";
 
+/// Takes what has been collected. Batches are alike: the next one gets as much room at once, and none
+/// keeps much more room than it needs.
+fn taken<T>(collected: &mut Vec<T>) -> Vec<T> {
+    let room = collected.len() + collected.len() / 8;
+    let mut taken = std::mem::replace(collected, Vec::with_capacity(room));
+    if taken.capacity() > taken.len() + taken.len() / 4 {
+        taken.shrink_to_fit();
+    }
+    taken
+}
+
 pub(super) enum Column {
     Text(TextColumn),
     Bool(BoolColumn),
@@ -93,7 +104,7 @@ impl Bits {
     }
 
     pub fn finish(&mut self, rows: usize) -> BooleanBuffer {
-        let mut bits = std::mem::take(&mut self.0);
+        let mut bits = taken(&mut self.0);
         bits.resize(rows.div_ceil(8), 0);
         BooleanBuffer::new(Buffer::from_vec(bits), 0, rows)
     }
@@ -149,8 +160,8 @@ impl Offsets {
 
     pub fn finish(&mut self, rows: usize) -> OffsetBuffer<i32> {
         self.pad(rows);
-        let mut offsets = std::mem::take(&mut self.0);
-        offsets.insert(0, 0);
+        self.0.insert(0, 0);
+        let offsets = taken(&mut self.0);
         OffsetBuffer::new(ScalarBuffer::from(offsets))
     }
 }
@@ -205,13 +216,13 @@ impl TextColumn {
 
     pub fn finish(&mut self, rows: usize) -> StringArray {
         let ends = self.ends.finish(rows);
-        let values = Buffer::from_vec(std::mem::take(&mut self.values));
+        let values = Buffer::from_vec(taken(&mut self.values));
         StringArray::try_new(ends, values, self.valid.finish_nulls(rows)).expect(CONSISTENT)
     }
 
     pub fn finish_binary(&mut self, rows: usize) -> BinaryArray {
         let ends = self.ends.finish(rows);
-        let values = Buffer::from_vec(std::mem::take(&mut self.values));
+        let values = Buffer::from_vec(taken(&mut self.values));
         BinaryArray::try_new(ends, values, self.valid.finish_nulls(rows)).expect(CONSISTENT)
     }
 }
@@ -258,7 +269,7 @@ impl TimeColumn {
 
     pub fn finish(&mut self, rows: usize) -> TimestampMicrosecondArray {
         self.times.resize(rows, 0);
-        let times = ScalarBuffer::from(std::mem::take(&mut self.times));
+        let times = ScalarBuffer::from(taken(&mut self.times));
         TimestampMicrosecondArray::new(times, self.valid.finish_nulls(rows))
             .with_timezone(TIME_ZONE)
     }
