@@ -22,6 +22,7 @@
 
 mod columns;
 mod ends;
+mod parts;
 mod times;
 mod walk;
 
@@ -154,7 +155,8 @@ impl Decoder {
         }
         // Nothing below can fail, so a row is pushed as a whole or not at all.
         let row = self.rows;
-        Walk::record(record, &mut self.event, row, &mut self.notes);
+        let identity = header.user_identity.map_or(0, str::len);
+        Walk::record(record, identity, &mut self.event, row, &mut self.notes);
         self.push_derived(header, text);
         if self.keeps_records {
             self.push_record(record);
@@ -215,8 +217,8 @@ impl Decoder {
     /// The shape and the rest, when they give back the record; else the record.
     fn push_record(&mut self, record: &[u8]) {
         let row = self.rows;
-        let Notes { shape, rest, is_odd, .. } = &self.notes;
-        let mut comparison = Comparison::with(record);
+        let Notes { shape, rest, is_odd, proven, .. } = &self.notes;
+        let mut comparison = Comparison::except(record, proven);
         let rebuilt =
             !is_odd && rebuild(&self.event.children, row, shape, rest, &mut comparison).is_ok();
         if rebuilt && comparison.is_same() {
@@ -225,6 +227,12 @@ impl Decoder {
                 self.rest.push(row, rest);
             }
             return;
+        }
+        // What was seen in this record has not been proven.
+        for place in [place::USER_IDENTITY, place::TLS_DETAILS] {
+            if let Column::Object(object) = &mut self.event.children[place] {
+                object.parts.forget();
+            }
         }
         self.shape.push(row, &[WHOLE]);
         self.rest.push(row, record);

@@ -27,7 +27,7 @@ mod stored;
 mod text;
 pub(crate) mod time;
 
-pub(crate) use text::{Comparison, Out, end_of_plain_run, push_unescaped};
+pub(crate) use text::{Comparison, Out, Proven, end_of_plain_run, push_unescaped};
 
 use arrow::array::{Array, BinaryArray, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::cast;

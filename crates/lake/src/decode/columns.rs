@@ -13,6 +13,7 @@ use arrow::array::{
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
 
+use super::parts::Parts;
 use crate::record::members::{Kind, Object};
 use crate::record::{block, rebuild};
 use crate::schema::TIME_ZONE;
@@ -64,6 +65,28 @@ impl Column {
             Column::Map(map) => map.has(row),
             Column::Object(object) => object.valid.has(row),
             Column::List(list) => list.offsets.len() > row,
+        }
+    }
+
+    /// Whether [`Column::copy`] can copy what is at `row`.
+    pub fn can_copy(&self, row: usize) -> bool {
+        match self {
+            Column::Text(_) | Column::Bool(_) | Column::Time(_) => true,
+            Column::Object(object) => object.children.iter().all(|child| child.can_copy(row)),
+            Column::Map(_) | Column::List(_) => !self.has(row),
+        }
+    }
+
+    /// Puts at `row` what is at the row `from`.
+    fn copy(&mut self, from: usize, row: usize) {
+        match self {
+            Column::Text(texts) => texts.copy(from, row),
+            Column::Bool(truths) if truths.valid.has(from) => {
+                truths.push(row, truths.values.has(from));
+            }
+            Column::Time(times) if times.valid.has(from) => times.push(row, times.times[from]),
+            Column::Object(object) if object.valid.has(from) => object.copy(from, row),
+            _ => {}
         }
     }
 
@@ -210,6 +233,14 @@ impl TextColumn {
     }
 
     #[inline]
+    fn copy(&mut self, from: usize, row: usize) {
+        if self.valid.has(from) {
+            let span = self.ends.span(from);
+            self.push_with(row, |values| values.extend_from_within(span));
+        }
+    }
+
+    #[inline]
     pub fn get(&self, row: usize) -> Option<&[u8]> {
         self.valid.has(row).then(|| &self.values[self.ends.span(row)])
     }
@@ -348,17 +379,27 @@ pub(super) struct ObjectColumn {
     /// Which member came last time after the first, second … (after none at place 0). Records of one
     /// kind have their members in one order, so this is nearly always right.
     pub next: Vec<u8>,
+    pub parts: Parts,
 }
 
 impl ObjectColumn {
     pub fn new(object: &'static Object) -> Self {
         let next = (0..=object.members.len()).map(|number| number as u8).collect();
         let children = object.columns().map(|member| Column::new(member.kind)).collect();
-        Self { object, valid: Bits::default(), children, next }
+        Self { object, valid: Bits::default(), children, next, parts: Parts::default() }
+    }
+
+    /// Puts at `row` what is at the row `from`, which [`Column::can_copy`].
+    pub fn copy(&mut self, from: usize, row: usize) {
+        self.valid.set(row);
+        for child in &mut self.children {
+            child.copy(from, row);
+        }
     }
 
     pub fn finish(&mut self, rows: usize, data_type: &DataType) -> StructArray {
         let DataType::Struct(fields) = data_type else { unreachable!("{CONSISTENT}") };
+        self.parts.forget();
         let children = self.children.iter_mut().zip(fields);
         let arrays = children.map(|(child, field)| child.finish(rows, field.data_type())).collect();
         let nulls = self.valid.finish_nulls(rows);

@@ -398,3 +398,37 @@ fn parts_of_a_batch_come_back_too() {
         assert_eq!(part.iter().flatten().collect::<Vec<_>>(), all[offset..offset + length]);
     }
 }
+
+#[test]
+fn a_part_that_comes_again_is_copied_and_still_comes_back() {
+    let identity = |session: &str| {
+        format!(
+            r#""userIdentity":{{"type":"AssumedRole","principalId":"AROA:{session}","sessionContext":{{"sessionIssuer":{{"userName":"Dev"}},"attributes":{{"creationDate":"2026-01-02T03:00:00Z","mfaAuthenticated":"false"}}}},"new":true}},"tlsDetails":{{"tlsVersion":"TLSv1.3"}}"#
+        )
+    };
+    let spaced = |record: String| record.replace("\":", "\": ").replace(",\"", ", \"");
+    let all = [
+        record(&identity("a")),
+        record(&identity("b")),
+        record(&identity("a")),
+        // The same parts where no shape fits, twice by other keys, and in the other style.
+        format!("{}\n", record(&identity("a"))),
+        record(&identity("a")),
+        record(&identity("a")).replace("userIdentity", "user\\u0049dentity"),
+        spaced(record(&identity("a"))),
+        spaced(record(r#""annotation":"x""#)).replace('}', &format!(", {}}}", identity("a"))),
+        record(&identity("a")),
+        record(r#""tlsDetails":{"tlsVersion":"TLSv1.3"},"userIdentity":{}"#),
+    ];
+    let mut decoder = Decoder::new();
+    for _ in 0..2 {
+        for record in &all {
+            decoder.push(RowIn { account: ACCOUNT, record: record.as_bytes() }).unwrap();
+        }
+        let batch = decoder.finish();
+        assert_eq!(records(&batch).unwrap().iter().flatten().collect::<Vec<_>>(), all);
+        for (row, record) in all.iter().enumerate() {
+            assert_eq!(decoded(record), batch.slice(row, 1), "{record}");
+        }
+    }
+}

@@ -7,12 +7,12 @@
 use super::columns::{Column, Entry, ListColumn, MapColumn, ObjectColumn, TextColumn};
 use super::ends::{string_end, value_end};
 use super::times::push_time;
-use crate::record::members::{Kind, Object};
+use crate::record::members::{Kind, Object, USER_IDENTITY};
 use crate::record::shape::{
     COLUMN, COMPACT, END, LIST_END, LONE_TEXT, LONE_VALUE, MARKED, MARKS_MAX, NULL, OTHER,
     OTHERWISE, REST, SAME, SPACED, code, looks_like_a_value, push_number, push_text,
 };
-use crate::record::{Comparison, Out, push_unescaped};
+use crate::record::{Comparison, Out, Proven, push_unescaped};
 
 /// What the walk over one record notes beside its columns.
 #[derive(Default)]
@@ -24,22 +24,33 @@ pub(super) struct Notes {
     /// The columns do not say all there is to say: one for texts has got something that was no string,
     /// or a member came twice, or by another name.
     pub is_loose: bool,
+    /// Parts that came before in the same batch, and could be rebuilt.
+    pub proven: Vec<Proven>,
 }
 
 pub(super) struct Walk<'a> {
     text: &'a [u8],
+    identity_bytes: usize,
     spaced: bool,
     notes: &'a mut Notes,
 }
 
 impl<'a> Walk<'a> {
-    /// Fills `row` of `event` from `text`, a checked record.
-    pub fn record(text: &'a [u8], event: &mut ObjectColumn, row: usize, notes: &'a mut Notes) {
+    /// Fills `row` of `event` from `text`, a checked record, whose userIdentity probably has so many
+    /// bytes.
+    pub fn record(
+        text: &'a [u8],
+        identity_bytes: usize,
+        event: &mut ObjectColumn,
+        row: usize,
+        notes: &'a mut Notes,
+    ) {
         notes.shape.clear();
         notes.rest.clear();
         notes.is_odd = false;
         notes.is_loose = false;
-        let mut walk = Walk { text, spaced: false, notes };
+        notes.proven.clear();
+        let mut walk = Walk { text, identity_bytes, spaced: false, notes };
         let start = walk.space(0);
         if walk.byte(start + 1) == Some(b'"') {
             let (key_end, _) = string_end(text, start + 2);
@@ -165,6 +176,39 @@ impl<'a> Walk<'a> {
         }
         self.notes.shape.push(END);
         self.close(at)
+    }
+
+    /// Walks over an object that probably came before to the byte: then copies what it was.
+    fn part(&mut self, column: &mut ObjectColumn, row: usize, at: usize) -> usize {
+        // A guess: what follows counts only where a whole part is the same.
+        let guess = match std::ptr::eq(column.object, &USER_IDENTITY) {
+            true => at + self.identity_bytes,
+            false => at + memchr::memchr(b'}', &self.text[at..]).map_or(0, |bytes| bytes + 1),
+        };
+        let text = self.slice(at, guess);
+        // In the other style a part would have another shape.
+        if !self.spaced
+            && let Some((from, shape)) = column.parts.find(text)
+        {
+            let proven =
+                Proven { left: self.text.len() - at, bytes: text.len(), shape: shape.len() };
+            self.notes.proven.push(proven);
+            self.notes.shape.extend_from_slice(shape);
+            column.copy(from, row);
+            return guess;
+        }
+        let (shape, rest) = (self.notes.shape.len(), self.notes.rest.len());
+        let was_loose = std::mem::take(&mut self.notes.is_loose);
+        let end = self.object(column, row, at);
+        let is_plain = self.notes.rest.len() == rest
+            && !(self.spaced || self.notes.is_odd || self.notes.is_loose)
+            && column.children.iter().all(|child| child.can_copy(row));
+        self.notes.is_loose |= was_loose;
+        if is_plain {
+            let text = self.slice(at, end);
+            column.parts.remember(text, row, &self.notes.shape[shape..]);
+        }
+        end
     }
 
     /// The member that came last time after the member before `previous`, when its key stands at
@@ -310,6 +354,9 @@ impl<'a> Walk<'a> {
                     self.keep(&mut place, at, end);
                 }
                 end
+            }
+            (Column::Object(object), Some(b'{')) if object.object.repeats => {
+                self.part(object, row, at)
             }
             (Column::Object(object), Some(b'{')) => self.object(object, row, at),
             (Column::List(list), Some(b'[')) => {

@@ -69,6 +69,8 @@ macro_rules! map {
 #[derive(Debug)]
 pub(crate) struct Object {
     pub members: &'static [Member],
+    /// Many records of a batch have the same to the byte.
+    pub repeats: bool,
 }
 
 impl Member {
@@ -130,6 +132,7 @@ pub(crate) static EVENT: Object = Object {
         text!("sessionCredentialFromConsole"),
         member!("eventContext", Kind::Object(&EVENT_CONTEXT)),
     ],
+    repeats: false,
 };
 
 /// Places in [`EVENT`] of what the decoder asks for by name.
@@ -147,13 +150,14 @@ pub(crate) mod place {
     pub const REQUEST_PARAMETERS: usize = 10;
     pub const RESPONSE_ELEMENTS: usize = 11;
     pub const RESOURCES: usize = 16;
+    pub const TLS_DETAILS: usize = 30;
     /// In an element of resources.
     pub const RESOURCE_TYPE: usize = 1;
     pub const RESOURCE_ARN: usize = 2;
     pub const RESOURCE_ARN_PREFIX: usize = 3;
 }
 
-static USER_IDENTITY: Object = Object {
+pub(crate) static USER_IDENTITY: Object = Object {
     members: &[
         text!("type"),
         text!("principalId"),
@@ -167,6 +171,7 @@ static USER_IDENTITY: Object = Object {
         text!("invokedBy"),
         text!("identityProvider"),
     ],
+    repeats: true,
 };
 
 static SESSION_CONTEXT: Object = Object {
@@ -178,10 +183,13 @@ static SESSION_CONTEXT: Object = Object {
         text!("ec2RoleDelivery"),
         text!("ec2IssuedInVpc"),
     ],
+    repeats: false,
 };
 
-static SESSION_ATTRIBUTES: Object =
-    Object { members: &[member!("creationDate", Kind::Time), text!("mfaAuthenticated")] };
+static SESSION_ATTRIBUTES: Object = Object {
+    members: &[member!("creationDate", Kind::Time), text!("mfaAuthenticated")],
+    repeats: false,
+};
 
 static SESSION_ISSUER: Object = Object {
     members: &[
@@ -191,12 +199,14 @@ static SESSION_ISSUER: Object = Object {
         text!("accountId"),
         text!("userName"),
     ],
+    repeats: false,
 };
 
 static WEB_ID_FEDERATION_DATA: Object =
-    Object { members: &[text!("federatedProvider"), map!("attributes")] };
+    Object { members: &[text!("federatedProvider"), map!("attributes")], repeats: false };
 
-static ON_BEHALF_OF: Object = Object { members: &[text!("userId"), text!("identityStoreArn")] };
+static ON_BEHALF_OF: Object =
+    Object { members: &[text!("userId"), text!("identityStoreArn")], repeats: false };
 
 static IN_SCOPE_OF: Object = Object {
     members: &[
@@ -205,6 +215,7 @@ static IN_SCOPE_OF: Object = Object {
         text!("issuerType"),
         text!("credentialsIssuedTo"),
     ],
+    repeats: false,
 };
 
 static RESOURCE: Object = Object {
@@ -216,24 +227,29 @@ static RESOURCE: Object = Object {
         member!("arn", Kind::Alias(2)),
         member!("arnPrefix", Kind::Alias(3)),
     ],
+    repeats: false,
 };
 
 static TLS_DETAILS: Object = Object {
     members: &[text!("tlsVersion"), text!("cipherSuite"), text!("clientProvidedHostHeader")],
+    repeats: true,
 };
 
 static EVENT_CONTEXT: Object = Object {
     members: &[map!("requestContext"), member!("tagContext", Kind::Object(&TAG_CONTEXT))],
+    repeats: false,
 };
 
 static TAG_CONTEXT: Object = Object {
     members: &[map!("principalTags"), member!("resourceTags", Kind::List(&RESOURCE_TAG))],
+    repeats: false,
 };
 
-static RESOURCE_TAG: Object = Object { members: &[text!("arn"), map!("tags")] };
+static RESOURCE_TAG: Object = Object { members: &[text!("arn"), map!("tags")], repeats: false };
 
 /// The elements of `cairn_resources`; not part of a record.
-pub(crate) static NAMED_RESOURCE: Object = Object { members: &[text!("type"), text!("name")] };
+pub(crate) static NAMED_RESOURCE: Object =
+    Object { members: &[text!("type"), text!("name")], repeats: false };
 
 #[cfg(test)]
 mod tests {
@@ -255,6 +271,7 @@ mod tests {
             (place::REQUEST_PARAMETERS, "requestParameters"),
             (place::RESPONSE_ELEMENTS, "responseElements"),
             (place::RESOURCES, "resources"),
+            (place::TLS_DETAILS, "tlsDetails"),
         ] {
             assert_eq!(EVENT.number(key.as_bytes()), Some(place));
         }
