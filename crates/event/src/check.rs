@@ -130,6 +130,8 @@ fn top_level(scan: &mut Scan<'_>, start: usize, fields: &mut Fields) -> Scanned<
             let (end, escaped) = scan.string(at + 1)?;
             scan.look_at_string(at + 1, end, watch);
             (at, value_escaped) = (end + 1, escaped);
+        } else if let Some(Field::UserIdentity | Field::TlsDetails) = field {
+            at = scan.part(at, 2)?;
         } else {
             at = scan.value(at, 2, watch)?;
         }

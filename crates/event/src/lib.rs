@@ -41,6 +41,7 @@ mod redact;
 mod refusal;
 mod region;
 mod scan;
+mod seen;
 mod split;
 mod text;
 mod time;

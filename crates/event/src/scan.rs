@@ -17,6 +17,7 @@ use std::collections::HashSet;
 
 use crate::redact::{is_hidden, is_secret_name, shows_private_key};
 use crate::refusal::Refusal;
+use crate::seen::Seen;
 use crate::text::unescape;
 
 /// `Err` means that the text is broken and the scan cannot go on. Boxed: it is rare, and the good
@@ -55,6 +56,8 @@ pub(crate) struct Scan<'a> {
     pub look_for_pem: bool,
     /// The record has been checked before: keys are not compared again.
     pub checked_before: bool,
+    /// Objects that come again need no second check. Not for those who look for secrets.
+    pub seen: Option<Seen<'a>>,
     /// The first reason not to take this record although its grammar is fine.
     pub refused: Option<Refusal>,
     /// Where the insides of the string values lie that must not be stored.
@@ -79,6 +82,7 @@ impl<'a> Scan<'a> {
             looks_for_secrets: true,
             look_for_pem: false,
             checked_before: false,
+            seen: None,
             refused: None,
             secrets: Vec::new(),
         }
@@ -92,6 +96,11 @@ impl<'a> Scan<'a> {
     }
 
     pub fn set_limits(&mut self, depth_max: usize, keys_max: usize) {
+        if (self.depth_max, self.keys_max) != (depth_max, keys_max)
+            && let Some(seen) = &mut self.seen
+        {
+            seen.forget();
+        }
         self.depth_max = depth_max;
         self.keys_max = keys_max;
     }
@@ -153,6 +162,22 @@ impl<'a> Scan<'a> {
             Some(b'-' | b'0'..=b'9') => self.number(at),
             _ => self.broken(at, "a value is wanted"),
         }
+    }
+
+    /// Walks over a value where nobody watches for secrets, and which may have come before to the byte.
+    pub fn part(&mut self, at: usize, depth: usize) -> Scanned<usize> {
+        let text: &'a [u8] = self.text.as_bytes();
+        let known = self.seen.as_ref().and_then(|seen| seen.find(&text[at..]));
+        if let Some(bytes) = known {
+            return Ok(at + bytes);
+        }
+        let end = self.value(at, depth, Watch::Off)?;
+        if let Some(seen) = self.seen.as_mut().filter(|_| text[at] == b'{')
+            && self.refused.is_none()
+        {
+            seen.remember(&text[at..end]);
+        }
+        Ok(end)
     }
 
     /// Walks over the string whose first character is at `at`; gives the place of the closing quote

@@ -16,6 +16,7 @@ use crate::header::Header;
 use crate::redact::may_show_private_key;
 use crate::refusal::Refusal;
 use crate::scan::{Scan, Scanned, Watch};
+use crate::seen::Seen;
 
 /// Where in its body a record stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +93,7 @@ impl<'a> Records<'a> {
     pub fn new(body: &'a [u8]) -> Self {
         let mut records = Self::of_log_file(body);
         records.scan.looks_for_secrets = true;
+        records.scan.seen = None;
         records.scan.look_for_pem = may_show_private_key(body);
         records
     }
@@ -102,6 +104,7 @@ impl<'a> Records<'a> {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let mut scan = Scan::new("", 0, 0);
         scan.looks_for_secrets = false;
+        scan.seen = Some(Seen::default());
         let state = if is_lines(body) {
             State::Lines
         } else {

@@ -274,3 +274,59 @@ fn a_log_file_is_taken_as_any_body_but_nobody_looks_for_secrets() {
     assert_eq!(taken, 2);
     assert!(log_file.next_checked(&limits).is_none());
 }
+
+proptest::proptest! {
+    #[test]
+    fn parts_that_come_again_are_checked_as_the_first_time(
+        values in proptest::collection::vec(any_part(), 1..4),
+        picks in proptest::collection::vec(proptest::prelude::any::<[proptest::sample::Index; 2]>(), 1..12),
+        is_lines: bool,
+        depth_max in 2..6_usize,
+    ) {
+        let records: Vec<String> = picks
+            .iter()
+            .map(|[identity, tls]| {
+                let (identity, tls) = (identity.get(&values), tls.get(&values));
+                format!(r#"{{"eventTime":"2026-01-02T03:04:05Z","eventSource":"s","eventName":"n","awsRegion":"r","tlsDetails":{tls},"userIdentity":{identity}}}"#)
+            })
+            .collect();
+        let body = match is_lines {
+            true => records.join("\n"),
+            false => format!("[{}]", records.join(",")),
+        };
+        let limits = Limits { depth_max, keys_per_object_max: 3, ..Limits::default() };
+        let all = |records: Records<'_>| {
+            let mut records = records;
+            std::iter::from_fn(|| records.next_checked(&limits)).map(|item| format!("{item:?}")).collect::<Vec<_>>()
+        };
+        let body = body.as_bytes();
+        proptest::prop_assert_eq!(all(Records::of_log_file(body)), all(Records::new(body)));
+    }
+}
+
+/// Values that are good, are refused, or are broken.
+fn any_part() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let piece = prop::sample::select(
+        &[
+            "{}",
+            "null",
+            "[]",
+            "{\"a\":1}",
+            "{\"a\":1,\"a\":2}",
+            "{\"a\":{\"b\":{\"c\":{}}}}",
+            "{\"a\":1,\"b\":2,\"c\":3,\"d\":4}",
+            "{\"a\":1",
+            "{\"a\":\"}\"}",
+            "{\"a\":01}",
+            "{\"a\":\"\\ud800\"}",
+            "{\"é\":\"x\"}",
+            "{ }",
+            "\"{}\"",
+        ][..],
+    );
+    prop_oneof![
+        3 => piece.prop_map(str::to_owned),
+        1 => crate::agreement_tests::any_json().prop_map(|value| value.to_string()),
+    ]
+}
