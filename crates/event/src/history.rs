@@ -88,8 +88,11 @@ impl<'a> NamedResources<'a> {
 
     /// Adds what an element of `resources` names: by its ARN, else by its ARN prefix.
     pub fn add_listed(&mut self, kind: Option<Cow<'a, str>>, name: Cow<'a, str>) {
-        match bucket_of(&name) {
-            Some(_) => self.add(kind.or(Some(Cow::Borrowed("AWS::S3::Bucket"))), name),
+        match bucket_of(&name).map(str::len) {
+            Some(bytes) => {
+                let kind = kind.or(Some(Cow::Borrowed("AWS::S3::Bucket")));
+                self.add(kind, last_bytes(name, bytes));
+            }
             None => self.add(kind, name),
         }
     }
@@ -118,20 +121,16 @@ impl<'a> NamedResources<'a> {
                 if let Some(kind) = self.kind_of(key)
                     && let Some(text) = json::string(value)
                 {
-                    self.add(Some(Cow::Borrowed(kind)), text.to_str());
+                    let name = text.to_str();
+                    let bytes = bucket_of(&name).map_or(name.len(), str::len);
+                    self.add(Some(Cow::Borrowed(kind)), last_bytes(name, bytes));
                 }
             }
             _ => {}
         }
     }
 
-    /// `name` may be the ARN of a bucket.
     fn add(&mut self, kind: Option<Cow<'a, str>>, name: Cow<'a, str>) {
-        let name = match (bucket_of(&name).map(str::len), name) {
-            (None, name) => name,
-            (Some(bytes), Cow::Borrowed(name)) => Cow::Borrowed(&name[name.len() - bytes..]),
-            (Some(bytes), Cow::Owned(name)) => Cow::Owned(name[name.len() - bytes..].to_owned()),
-        };
         let named = Named { kind, name };
         if named.name.is_empty() || self.list.len() >= RESOURCES_MAX || self.list.contains(&named) {
             return;
@@ -156,6 +155,14 @@ impl<'a> NamedResources<'a> {
     fn is_about_a_trail(&self) -> bool {
         let name = &*self.event_name;
         name.ends_with("Trail") || name.ends_with("Logging") || name == "GetTrailStatus"
+    }
+}
+
+fn last_bytes(text: Cow<'_, str>, bytes: usize) -> Cow<'_, str> {
+    let start = text.len() - bytes;
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[start..]),
+        Cow::Owned(text) => Cow::Owned(text[start..].to_owned()),
     }
 }
 

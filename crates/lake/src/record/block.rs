@@ -3,9 +3,6 @@
 
 pub(crate) const BYTES: usize = 32;
 
-const EACH: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
 #[inline(always)]
 fn word(block: &[u8; BYTES], at: usize) -> u64 {
     u64::from_le_bytes(block.as_chunks().0[at])
@@ -14,22 +11,19 @@ fn word(block: &[u8; BYTES], at: usize) -> u64 {
 /// Where in the block the first quote, backslash or control character stands; 32 when nowhere.
 #[inline(always)]
 pub(crate) fn first_stop(block: &[u8; BYTES]) -> usize {
-    // Written out: closures over arrays are not always inlined in a release build.
-    let low = u128::from(stops(word(block, 0))) | u128::from(stops(word(block, 1))) << 64;
-    let high = u128::from(stops(word(block, 2))) | u128::from(stops(word(block, 3))) << 64;
+    // A loop of this form becomes a few vector instructions.
+    let mut stops = [0; BYTES];
+    for (stop, byte) in stops.iter_mut().zip(block) {
+        *stop = u8::from((*byte == b'"') | (*byte == b'\\') | (*byte < 0x20));
+    }
+    let (low, high) = (half(&stops, 0), half(&stops, 1));
     let (half, start) = if low != 0 { (low, 0) } else { (high, 16) };
     start + half.trailing_zeros() as usize / 8
 }
 
-/// Sets the high bit of each of the eight bytes that ends a plain run. Borrows between bytes may set
-/// bits above a true one, never below it, so the lowest bit is exact.
 #[inline(always)]
-fn stops(word: u64) -> u64 {
-    let zero_bytes = |word: u64| word.wrapping_sub(EACH) & !word;
-    let quote = zero_bytes(word ^ (EACH * b'"' as u64));
-    let backslash = zero_bytes(word ^ (EACH * b'\\' as u64));
-    let control = word.wrapping_sub(EACH * 0x20) & !word;
-    (quote | backslash | control) & HIGH
+fn half(block: &[u8; BYTES], at: usize) -> u128 {
+    u128::from_le_bytes(block.as_chunks().0[at])
 }
 
 /// Whether both are the same where the bits of `mask` are set.
