@@ -185,3 +185,29 @@ def test_a_client_hands_in_files(node, cloudtrail):
     assert values(run(cloudtrail, f"SELECT count(*) FROM {arn.rsplit('/', 1)[1]}")) == [["5"]]
     assert say("DELETE", at) == (200, {})
     assert say("POST", f"{at}/commit")[0] == 404
+
+
+def test_rows_from_files_have_the_columns_in_select_order(node, tmp_path):
+    identity = {"type": "AssumedRole", "arn": "arn:aws:sts::111111111111:assumed-role/Dev/\"x\" }", "sessionContext": {"sessionIssuer": {"userName": "Dev"}}}
+    records = [make_event(userIdentity=identity, errorCode="AccessDenied"), make_event(), make_event(userIdentity={"type": "AWSService"})]
+    # What no event is: its file is read by the decoder that checks everything.
+    odd = [make_event(), make_event(eventTime="yesterday"), make_event(eventName="CancelOrder")]
+    (tmp_path / "one.json.gz").write_bytes(gzip.compress(json.dumps({"Records": records}, separators=(",", ":")).encode()))
+    (tmp_path / "two.json").write_text(json.dumps({"Records": odd}))
+    select = "SELECT userIdentity.arn AS who, eventName, errorCode, userIdentity.sessionContext.sessionIssuer.userName AS issuer, count(*) AS n FROM logs GROUP BY 1, 2, 3, 4 ORDER BY n DESC, 2, 1"
+    found = node.run("query", select, "--from", str(tmp_path), "--format", "json")
+    assert found.returncode == 1 and "two.json: record 1: " in found.stderr and "yesterday" in found.stderr
+    ana = "arn:aws:iam::111111111111:user/ana"
+    rows = [json.loads(line, object_pairs_hook=list) for line in found.stdout.splitlines()]
+    names = ["who", "eventName", "errorCode", "issuer", "n"]
+    assert rows == [
+        list(map(tuple, zip(names, row)))
+        for row in [
+            [ana, "CreateOrder", None, None, "2"],
+            [ana, "CancelOrder", None, None, "1"],
+            [identity["arn"], "CreateOrder", "AccessDenied", "Dev", "1"],
+            [None, "CreateOrder", None, None, "1"],
+        ]
+    ]
+    some = node.run("query", "SELECT eventName FROM logs WHERE userIdentity.sessionContext.sessionIssuer.userName = 'Dev' AND errorCode LIKE 'Access%'", "--from", str(tmp_path / "one.json.gz"), "--format", "csv")
+    assert (some.returncode, some.stdout.splitlines()) == (0, ["eventName", "CreateOrder"])

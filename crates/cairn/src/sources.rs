@@ -46,6 +46,13 @@ impl LogFile for SourceFile {
         &self.name
     }
 
+    fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(path) => Some(path),
+            Place::Object(_) => None,
+        }
+    }
+
     async fn read(&self) -> Result<Bytes, String> {
         match &self.place {
             Place::File(path) => {
