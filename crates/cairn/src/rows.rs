@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 use clap::ValueEnum;
 use lake::TextRow;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -28,6 +28,8 @@ const WIDTH_MAX: usize = 60;
 pub struct Writer<W> {
     format: Format,
     columns: Vec<String>,
+    /// The columns' names as keys of an object, in quotes.
+    keys: Vec<String>,
     to: W,
     waiting: Vec<TextRow>,
     widths: Option<Vec<usize>>,
@@ -37,7 +39,17 @@ pub struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     pub fn new(format: Format, columns: Vec<String>, to: W) -> Writer<W> {
-        Writer { format, columns, to, waiting: Vec::new(), widths: None, began: false, rows: 0 }
+        let keys = keys(&columns);
+        Writer {
+            format,
+            columns,
+            keys,
+            to,
+            waiting: Vec::new(),
+            widths: None,
+            began: false,
+            rows: 0,
+        }
     }
 
     pub fn write(&mut self, rows: &[TextRow]) -> Result<()> {
@@ -50,7 +62,7 @@ impl<W: Write> Writer<W> {
                     self.table_rows(&mut text);
                 }
             }
-            Format::Json => rows.iter().for_each(|row| json_row(&self.columns, row, &mut text)),
+            Format::Json => rows.iter().for_each(|row| json_row(&self.keys, row, &mut text)),
             Format::Csv | Format::Parquet => {
                 if !std::mem::replace(&mut self.began, true) {
                     let names = self.columns.iter().map(|name| Some(name.as_str()));
@@ -119,20 +131,33 @@ fn table_row(row: &[Option<String>], widths: &[usize], text: &mut String) {
     text.push('\n');
 }
 
-/// All values are text; NULL is null. A name that is there twice gets a number.
-fn json_row(columns: &[String], row: &TextRow, text: &mut String) {
-    let mut object = Map::new();
-    for (name, value) in columns.iter().zip(row) {
+/// The names as keys of one object: a name that is there twice gets a number.
+fn keys(columns: &[String]) -> Vec<String> {
+    let mut keys: Vec<String> = Vec::with_capacity(columns.len());
+    for name in columns {
         let mut key = name.clone();
         let mut count = 1;
-        while object.contains_key(&key) {
+        while keys.contains(&key) {
             count += 1;
             key = format!("{name}_{count}");
         }
-        object.insert(key, value.clone().map_or(Value::Null, Value::String));
+        keys.push(key);
     }
-    text.push_str(&Value::Object(object).to_string());
-    text.push('\n');
+    keys.into_iter().map(|key| Value::String(key).to_string()).collect()
+}
+
+/// All values are text; NULL is null. The members come in the order of the columns.
+fn json_row(keys: &[String], row: &TextRow, text: &mut String) {
+    text.push('{');
+    for (place, (key, value)) in keys.iter().zip(row).enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        text.push_str(key);
+        text.push(':');
+        text.push_str(&value.clone().map_or(Value::Null, Value::String).to_string());
+    }
+    text.push_str("}\n");
 }
 
 /// RFC 4180; NULL is an empty field, an empty text is `""`.
@@ -186,19 +211,22 @@ mod tests {
         let rows = [row("a,\"b\"", None), row("", Some("1"))];
         check(Format::Csv, &rows, "name,n\r\n\"a,\"\"b\"\"\",\r\n\"\",1\r\n");
         check(Format::Csv, &[], "name,n\r\n");
-        let json = "{\"n\":null,\"name\":\"a,\\\"b\\\"\"}\n{\"n\":\"1\",\"name\":\"\"}\n";
-        let written: Vec<Value> = {
-            let mut text = Vec::new();
-            let columns = vec!["name".to_owned(), "n".to_owned()];
-            let mut writer = Writer::new(Format::Json, columns, &mut text);
-            writer.write(&rows).unwrap();
-            writer.end().unwrap();
-            text.split(|b| *b == b'\n')
-                .filter(|l| !l.is_empty())
-                .map(|l| serde_json::from_slice(l).unwrap())
-                .collect()
-        };
-        let expected: Vec<Value> = json.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-        assert_eq!(written, expected);
+        let json = "{\"name\":\"a,\\\"b\\\"\",\"n\":null}\n{\"name\":\"\",\"n\":\"1\"}\n";
+        check(Format::Json, &rows, json);
+        check(Format::Json, &[], "");
+    }
+
+    #[test]
+    fn json_has_the_columns_in_the_order_of_the_select() {
+        let columns = ["z", "a\"b", "a", "z", "z_2", "z"].map(str::to_owned);
+        let mut text = Vec::new();
+        let mut writer = Writer::new(Format::Json, columns.to_vec(), &mut text);
+        writer
+            .write(&[["1", "2", "3", "4", "5", "6"].map(|n| Some(n.to_owned())).to_vec()])
+            .unwrap();
+        writer.end().unwrap();
+        let expected =
+            r#"{"z":"1","a\"b":"2","a":"3","z_2":"4","z_2_2":"5","z_3":"6"}"#.to_owned() + "\n";
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 }
