@@ -119,10 +119,7 @@ impl LogFile for SourceFile {
     }
 
     fn path(&self) -> Option<&Path> {
-        match &self.place {
-            Place::File(path) => Some(path),
-            Place::Object(_) => None,
-        }
+        SourceFile::path(self)
     }
 
     async fn read(&self) -> Result<Bytes, String> {

@@ -206,17 +206,18 @@ impl Reader {
     fn records(&mut self, body: &[u8], batches: &mut Vec<RecordBatch>) -> Option<()> {
         let (shape, mut at) = shape_of(body)?;
         let is_empty = shape != Shape::Lines && body.get(at) == Some(&b']');
-        while !is_empty {
+        let mut is_more = !is_empty;
+        while is_more {
             let end = self.record(body, at)?;
             if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES_MAX {
                 batches.push(self.batch());
             }
             at = space_end(body, end);
             match (shape, body.get(at)) {
-                (Shape::Lines, None) => break,
+                (Shape::Lines, None) => is_more = false,
                 (Shape::Lines, _) => body[end..at].contains(&b'\n').then_some(())?,
                 (_, Some(b',')) => at = space_end(body, at + 1),
-                (_, Some(b']')) => break,
+                (_, Some(b']')) => is_more = false,
                 _ => return None,
             }
         }
@@ -533,10 +534,7 @@ fn leaf(want: &mut Want, text: &[u8], at: usize, row: usize, depth: usize) -> Op
             times.push(row, time.as_microsecond());
             Some(end + 1)
         }
-        (Want::Text(texts), b'{' | b'[') => {
-            let _ = texts;
-            None
-        }
+        (Want::Text(_), b'{' | b'[') => None,
         (Want::Text(texts), _) => {
             let end = word_end(text, at)?;
             texts.push(row, &text[at..end], false);

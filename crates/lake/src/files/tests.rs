@@ -6,13 +6,18 @@ use std::sync::atomic::AtomicUsize;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StructArray, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;
+use datafusion::catalog::TableProvider;
+use datafusion::physical_plan::{collect, displayable};
+use datafusion::prelude::DataFrame;
 use proptest::prelude::*;
 
 use super::exec::Files;
 use super::quick::Reader;
 use super::reading::{Reading, decode};
 use super::wanted::Wanted;
+use super::{LogFile, LogFiles};
 use crate::schema::events_schema;
+use crate::sql;
 
 /// What every record needs, without its braces.
 const HEAD: &str = r#""eventTime":"2026-01-02T03:04:05Z","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"us-east-1""#;
@@ -280,6 +285,56 @@ fn gzip_of_one_member_and_of_several_is_read() {
     assert_eq!(count(&one[..one.len() - 9]), (0, 1), "cut short");
     assert_eq!(count(&gzip(&document(&[USUAL]))), (1, 0), "buffers are used again");
     assert_eq!(count(&gzip("")), (0, 0));
+}
+
+#[derive(Debug)]
+struct InMemory(String);
+
+#[async_trait::async_trait]
+impl LogFile for InMemory {
+    fn name(&self) -> &str {
+        "file.json"
+    }
+
+    async fn read(&self) -> Result<bytes::Bytes, String> {
+        Ok(self.0.clone().into())
+    }
+}
+
+/// The plan of a query over one file as text, and its rows.
+async fn planned(statement: &str) -> (String, Vec<RecordBatch>) {
+    let file: Arc<dyn LogFile> = Arc::new(InMemory(document(&[USUAL])));
+    let files: Arc<dyn TableProvider> = Arc::new(LogFiles::new(vec![file], 2));
+    let session = sql::session(&sql::Limits::default()).unwrap();
+    let parsed = sql::parse(statement, &[]).unwrap();
+    let prepared = parsed.plan(&session, |_| Some(files.clone())).await.unwrap();
+    let frame = DataFrame::new(session.state(), prepared.plan);
+    let context = Arc::new(frame.task_ctx());
+    let plan = frame.create_physical_plan().await.unwrap();
+    let text = displayable(plan.as_ref()).indent(false).to_string();
+    (text, collect(plan, context).await.unwrap())
+}
+
+#[tokio::test]
+async fn only_the_leaves_that_a_query_names_are_read() {
+    let check = async |statement: &str, columns: &str| {
+        let (plan, batches) = planned(statement).await;
+        assert!(plan.contains(&format!("columns=[{columns}]")), "{statement}: {plan}");
+        assert_eq!(rows(&batches), 1, "{statement}");
+    };
+    check("SELECT count(*) FROM logs", "").await;
+    check("SELECT userIdentity.arn FROM logs", "useridentity.arn").await;
+    check(
+        "SELECT userIdentity.sessionContext.sessionIssuer.userName AS u, count(*) FROM logs WHERE userIdentity.type = 'AssumedRole' AND eventName LIKE 'Get%' GROUP BY 1",
+        "useridentity.sessioncontext.sessionissuer.username, useridentity.type, eventname",
+    )
+    .await;
+    check("SELECT userIdentity, userIdentity.arn FROM logs", "useridentity").await;
+    check("SELECT userIdentity.sessionContext FROM logs", "useridentity").await;
+    check("SELECT requestParameters['bucketName'] FROM logs", "requestparameters").await;
+    check("SELECT element_at(resources, 1).arn FROM logs", "resources").await;
+    let (_, batches) = planned("SELECT userIdentity.sessionContext.attributes.mfaAuthenticated AS m FROM logs WHERE userIdentity.arn LIKE '%/sess'").await;
+    assert_eq!(values(&batches, batches[0].schema().field(0).name()), [Some("false".to_owned())]);
 }
 
 const KEYS: &[&str] = &[
