@@ -34,7 +34,11 @@ struct Lakeside {
 
 impl Lakeside {
     async fn new(seed: u64) -> Lakeside {
-        let world = World::new(Plan { seed, ..Plan::default() }).await;
+        Lakeside::planned(Plan { seed, ..Plan::default() }).await
+    }
+
+    async fn planned(plan: Plan) -> Lakeside {
+        let world = World::new(plan).await;
         let mut side = Lakeside { world, stores: BTreeMap::new(), history: Owed::default() };
         side.make_store(EVERYWHERE, true).await;
         side.make_store(AT_HOME, false).await;
@@ -294,7 +298,9 @@ async fn a_failing_table_does_not_stop_the_others() {
 async fn commits_that_take_long_do_not_hold_up_what_comes_after() {
     for pauses in [1, 7, 100] {
         for crashes in [false, true] {
-            let mut side = Lakeside::new(1).await;
+            // With little memory, indexing rightly waits for the commits.
+            let plan = Plan { hot_bytes_max: 1 << 20, ..Plan::default() };
+            let mut side = Lakeside::planned(plan).await;
             side.world.lake.pause_in_commits(pauses);
             for round in 0..5 {
                 side.live().await;

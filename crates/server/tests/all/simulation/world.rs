@@ -45,6 +45,8 @@ pub struct Plan {
     /// second. False where the test is about keys.
     pub lasting_keys: bool,
     pub queries: QuerySettings,
+    /// How much the lake may hold in memory.
+    pub hot_bytes_max: u64,
 }
 
 impl Default for Plan {
@@ -55,6 +57,7 @@ impl Default for Plan {
             digest_interval: Duration::from_secs(3600),
             lasting_keys: true,
             queries: QuerySettings::default(),
+            hot_bytes_max: 12_000,
         }
     }
 }
@@ -379,7 +382,7 @@ impl World {
             lake: LakeSettings {
                 commit_bytes: 4_000,
                 commit_interval: Duration::from_secs(20),
-                hot_bytes_max: 12_000,
+                hot_bytes_max: self.plan.hot_bytes_max,
                 read_bytes_max: 1_500,
                 ..LakeSettings::default()
             },
