@@ -160,7 +160,7 @@ def test_the_store_of_the_destination_serves_tables_too(node_with, moto, bucket)
     store = make_store(node)
     post(node, events(20))
     until_there(node, store, 20)
-    until(lambda: list_keys(moto.s3(), bucket, f"lake/{store}/cairn_day="))
+    until(lambda: list_keys(moto.s3(), bucket, f"lake/{store}/cairn_month="))
 
 
 def test_a_store_that_goes_away_and_comes_back(node_with, moto, proxy, bucket, tmp_path):
