@@ -401,6 +401,33 @@ async fn what_comes_after_a_commit_began_is_not_in_it() {
     assert_eq!(world.count().await, 20);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn rows_may_come_at_any_moment_of_a_commit() {
+    let world = World::new().await;
+    world.append(1..=1).await;
+    let table = world.lake.table(NAME).unwrap();
+    let one = table.view().hot[0].clone();
+    let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let appending: [_; 3] = std::array::from_fn(|_| {
+        let (table, one, ended) = (table.clone(), one.clone(), ended.clone());
+        std::thread::spawn(move || {
+            let mut rows = 0;
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                table.append(one.clone()).unwrap();
+                rows += 1;
+            }
+            rows
+        })
+    });
+    for through in 1..=20 {
+        world.lake.commit(NAME, through, world.now).await.unwrap();
+    }
+    ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    let rows: u64 = appending.map(|thread| thread.join().unwrap()).iter().sum();
+    world.lake.commit(NAME, 21, world.now).await.unwrap();
+    assert_eq!((world.count().await, world.lake.hot(NAME).rows), (1 + rows, 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_many_open_at_once_is_begun_once() {
     let world = World::new().await;

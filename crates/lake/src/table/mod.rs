@@ -219,7 +219,9 @@ impl Table {
         now: Timestamp,
     ) -> Result<(), TableError> {
         let done = self.write_hot(taken.0, through, now).await;
-        self.state().sealed = 0;
+        if done.is_err() {
+            self.state().sealed = 0;
+        }
         done
     }
 
@@ -240,6 +242,8 @@ impl Table {
         let mut state = self.state();
         let count = batches.len();
         state.view.hot = Arc::new(state.view.hot[count..].to_vec());
+        // At once: what is appended next must not look for the sealed rows.
+        state.sealed = 0;
         state.position = through;
         self.add_files(&mut state, added);
         Ok(())
