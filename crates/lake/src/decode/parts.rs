@@ -17,6 +17,8 @@ pub(super) struct Parts {
     slots: Vec<Slot>,
     /// Rows are those of this batch.
     batch: u64,
+    /// The slot that was filled last.
+    last: usize,
 }
 
 #[derive(Clone, Default)]
@@ -50,12 +52,20 @@ impl Parts {
             return;
         }
         self.slots.resize(SLOTS, Slot::default());
-        let slot = &mut self.slots[place_of(text)];
+        self.last = place_of(text);
+        let slot = &mut self.slots[self.last];
         (slot.row, slot.batch) = (row, self.batch);
         slot.text.clear();
         slot.text.extend_from_slice(text);
         slot.shape.clear();
         slot.shape.extend_from_slice(shape);
+    }
+
+    /// The last row is gone, and this is its number.
+    pub fn forget_row(&mut self, row: usize) {
+        if let Some(slot) = self.slots.get_mut(self.last).filter(|slot| slot.row == row) {
+            slot.text.clear();
+        }
     }
 
     /// The rows are gone.

@@ -1,5 +1,6 @@
 mod corpus;
 mod random;
+mod unread;
 
 use arrow::array::{Array, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;

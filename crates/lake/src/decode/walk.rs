@@ -1,17 +1,19 @@
 //! The walk over a record's text that fills the columns and notes the shape.
 //!
-//! The text has been checked, so this goes by quotes and brackets alone. On text that was never
-//! checked it gives nonsense or stops early, but it never panics and never cuts a character: all
-//! cuts are at ASCII characters or at the end.
-//!
 //! Nearly every record is made of what the walk understands completely: each byte it goes past is one
-//! that rebuilding writes again. Where it meets anything else it is [`Notes::is_unsure`], and rebuilding
-//! has to show whether the record comes back.
+//! that rebuilding writes again, and none is one that [`event::check`] refuses. Where it meets anything
+//! else it is [`Notes::is_unsure`].
+//! - In a record that has been checked it goes on by quotes and brackets alone; rebuilding has to show
+//!   whether the record comes back. When the text was never checked after all it gives nonsense or stops
+//!   early, but it never panics and never cuts a character: all cuts are at ASCII characters or at the end.
+//! - In one that nobody has read it stops there, and what it has put into the columns is to be thrown
+//!   away.
 
 mod containers;
 
 use super::columns::{Column, ObjectColumn, TextColumn};
 use super::ends::{string_end, value_end};
+use super::strict::Keys;
 use super::times::push_time;
 use crate::record::members::{Kind, Object};
 use crate::record::shape::{
@@ -29,25 +31,37 @@ pub(super) struct Notes {
     /// The columns do not say all there is to say: one for texts has got something that was no string,
     /// or a member came twice, or by another name.
     pub is_loose: bool,
-    /// Whether the record can be rebuilt is not certain. True of all that is odd.
+    /// Whether the record can be rebuilt is not certain, nor whether the check takes it. True of all
+    /// that is odd.
     pub is_unsure: bool,
+    keys: Keys,
 }
 
 pub(super) struct Walk<'a> {
+    /// Empty once the walk is over.
     text: &'a [u8],
+    is_checked: bool,
     spaced: bool,
     notes: &'a mut Notes,
 }
 
 impl<'a> Walk<'a> {
-    /// Fills `row` of `event` from `text`, a checked record.
-    pub fn record(text: &'a [u8], event: &mut ObjectColumn, row: usize, notes: &'a mut Notes) {
+    /// Fills `row` of `event` from the record that `text` begins with; gives where that ends. A checked
+    /// one is all of the text.
+    pub fn record(
+        text: &'a [u8],
+        is_checked: bool,
+        event: &mut ObjectColumn,
+        row: usize,
+        notes: &'a mut Notes,
+    ) -> usize {
         notes.shape.clear();
         notes.rest.clear();
         notes.is_odd = false;
         notes.is_loose = false;
         notes.is_unsure = false;
-        let mut walk = Walk { text, spaced: false, notes };
+        notes.keys.close(0);
+        let mut walk = Walk { text, is_checked, spaced: false, notes };
         let start = walk.space(0);
         if walk.byte(start + 1) == Some(b'"') {
             let (key_end, _) = string_end(text, start + 2);
@@ -58,15 +72,35 @@ impl<'a> Walk<'a> {
             walk.broken();
         }
         let end = walk.object(event, row, start);
-        if end != text.len() {
+        if walk.is_checked && end != text.len() {
             walk.broken();
         }
+        end
     }
 
-    /// Goes on, but somebody has to rebuild the record.
+    /// Says that somebody else must look at this record.
     #[cold]
     fn unsure(&mut self) {
         self.notes.is_unsure = true;
+        if !self.is_checked {
+            self.text = &[];
+        }
+    }
+
+    /// The end of the value at `at`, which is kept as it stands.
+    fn value_end(&mut self, at: usize) -> usize {
+        if self.is_checked {
+            return value_end(self.text, at);
+        }
+        self.notes.keys.value_end(self.text, at).unwrap_or_else(|| self.broken())
+    }
+
+    /// Notes a key of the object that was opened at `opened`, in which no other may be the same.
+    #[inline(always)]
+    fn note_key(&mut self, opened: usize, start: usize, end: usize) {
+        if !self.is_checked && !self.notes.keys.is_new(self.text, opened, start, end) {
+            self.unsure();
+        }
     }
 
     #[inline(always)]
@@ -206,7 +240,9 @@ impl<'a> Walk<'a> {
     #[inline(always)]
     fn members(&mut self, column: &mut ObjectColumn, row: usize, mut at: usize) -> usize {
         let mut previous = 0;
-        loop {
+        let mut seen = 0_u64;
+        let opened = self.notes.keys.open();
+        let end = loop {
             let (number, value) = match self.expected(column, previous, at) {
                 Some((number, value)) => (Some(number), value),
                 None => self.member(column, previous, at),
@@ -214,21 +250,27 @@ impl<'a> Walk<'a> {
             let end = match number {
                 Some(number) => {
                     previous = number + 1;
+                    if seen >> number & 1 == 1 {
+                        self.unsure();
+                    }
+                    seen |= 1 << number;
                     let place = place_of(column.object, number);
                     let child = &mut column.children[place];
                     let is_first = !child.has(row);
                     self.notes.is_loose |= place != number || !is_first;
                     match is_first {
                         true => self.value(number, child, row, value),
-                        false => self.other(at, value),
+                        false => self.other(opened, at, value),
                     }
                 }
-                None => self.unexpected(column, row, at, value),
+                None => self.unexpected(column, row, opened, at, value),
             };
             let (next, end) = self.member_comma(end);
-            let Some(next) = next else { return end };
+            let Some(next) = next else { break end };
             at = next;
-        }
+        };
+        self.notes.keys.close(opened);
+        end
     }
 
     /// Walks over an object that probably came before to the byte: then copies what it was.
@@ -295,6 +337,7 @@ impl<'a> Walk<'a> {
         &mut self,
         column: &mut ObjectColumn,
         row: usize,
+        opened: usize,
         key_at: usize,
         value: usize,
     ) -> usize {
@@ -314,14 +357,16 @@ impl<'a> Walk<'a> {
         }
         self.notes.shape.truncate(shape_end);
         self.notes.rest.truncate(rest_end);
-        self.other(key_at, value)
+        self.other(opened, key_at, value)
     }
 
     /// A member without a column, or one that came before.
-    fn other(&mut self, key_at: usize, value: usize) -> usize {
-        let end = value_end(self.text, value);
+    fn other(&mut self, opened: usize, key_at: usize, value: usize) -> usize {
+        let key_end = string_end(self.text, key_at + 1).0;
+        self.note_key(opened, key_at + 1, key_end);
+        let end = self.value_end(value);
         let text = self.slice(value, end);
-        let key = self.slice(key_at + 1, string_end(self.text, key_at + 1).0);
+        let key = self.slice(key_at + 1, key_end);
         let is_common = match key {
             // Members without columns that many records have, of which there are few values.
             b"keyExchange" | b"assumedRoot" => text.len() <= COMMON_BYTES_MAX,

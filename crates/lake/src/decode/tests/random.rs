@@ -169,7 +169,7 @@ fn object(value: impl Strategy<Value = Json>) -> impl Strategy<Value = Json> {
     prop::collection::vec((key, value), 0..8).prop_map(Json::Object)
 }
 
-fn any_record() -> impl Strategy<Value = String> {
+pub(super) fn any_record() -> impl Strategy<Value = String> {
     let style =
         prop::sample::select(&[(",", ":"), (", ", ": "), (" ,\n ", " :\t"), (",", ": ")][..]);
     (object(json(4)), style, any::<prop::sample::Index>()).prop_map(|(object, style, place)| {

@@ -25,8 +25,10 @@ impl Walk<'_> {
             map.end();
             return (self.close(at, b'}'), true);
         }
+        let opened = self.notes.keys.open();
         let end = loop {
             let (key_end, escaped, value) = self.key(at);
+            self.note_key(opened, at + 1, key_end);
             let entry = map.next();
             match escaped {
                 false => map.keys().push_part(entry, self.text, at + 1, key_end),
@@ -52,7 +54,7 @@ impl Walk<'_> {
                 }
                 Some(b'n') => self.null(value),
                 _ => {
-                    let value_end = value_end(self.text, value);
+                    let value_end = self.value_end(value);
                     let text = self.slice(value, value_end);
                     map.values().push(entry, text);
                     if !looks_like_a_value(text) {
@@ -67,6 +69,7 @@ impl Walk<'_> {
             let Some(next) = next else { break end };
             at = next;
         };
+        self.notes.keys.close(opened);
         map.end();
         if marks != 0 {
             self.notes.shape[code_at] += OTHERWISE;
