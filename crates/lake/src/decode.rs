@@ -37,7 +37,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use event::{Header, Refusal, read_again};
+use event::{Header, Limits, Refusal, Unread, read_again};
 
 use crate::record::Comparison;
 use crate::record::members::{EVENT, NAMED_RESOURCE};
@@ -45,7 +45,7 @@ use crate::record::rebuild::rebuild;
 use crate::record::shape::WHOLE;
 use crate::schema::stored_events_schema;
 use columns::{ListColumn, ObjectColumn, TextColumn};
-pub use unread::{Read, Wanted};
+pub use unread::{Account, Read, Wanted};
 use walk::{Notes, Walk};
 
 /// One record on its way into a table.
@@ -136,8 +136,19 @@ impl Decoder {
 
     /// Adds a row. Records that are broken after all are refused.
     pub fn push(&mut self, row: RowIn<'_>) -> Result<Pushed, Refused> {
+        if let Some(pushed) = self.push_at_once(row) {
+            return Ok(pushed);
+        }
         let header = read_again(row.record)?;
         self.push_checked(row, &header)
+    }
+
+    /// Adds a row when that is possible without a header.
+    fn push_at_once(&mut self, row: RowIn<'_>) -> Option<Pushed> {
+        let text = std::str::from_utf8(row.record).ok()?;
+        let limits = &Limits { record_bytes_max: usize::MAX, ..Limits::default() };
+        let wanted = Wanted { limits, account: Account::Given(row.account), from: None };
+        self.push_unread(Unread { text, is_whole: true }, &wanted)?.pushed
     }
 
     /// Adds a row, trusting that `header` is what [`event::check`] or [`event::split`] made of this

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use event::{AccountId, Item, Limits, Records, Unread};
 use jiff::Timestamp;
 
-use crate::decode::{Decoder, Pushed, Refused, RowIn, Wanted};
+use crate::decode::{Account, Decoder, Pushed, Refused, RowIn, Wanted};
 use crate::table::log::FileEntry;
 use crate::table::write::{Effort, RowAt, in_order};
 use crate::table::{FILE_ROWS_MAX, Table, TableError};
@@ -243,6 +243,7 @@ impl Rows<'_> {
         if self.decoder.rows() >= BATCH_ROWS {
             self.end_batch();
         }
+        let account = Account::RecipientOr(account);
         let wanted = Wanted { limits: &FILE_LIMITS, account, from };
         let taken = self.decoder.push_unread(unread, &wanted)?;
         match taken.pushed {

@@ -4,7 +4,6 @@ mod unread;
 
 use arrow::array::{Array, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;
-use event::Limits;
 
 use super::*;
 use crate::record::records;

@@ -17,12 +17,20 @@ use super::strict::{KEYS_MAX, RECORD_DEPTH_MAX};
 use super::{Decoder, Pushed, Walk};
 use crate::record::members::{EVENT, place};
 
+/// Whose row a record becomes.
+#[derive(Debug, Clone, Copy)]
+pub enum Account<'a> {
+    /// 12 digits, whatever the record says.
+    Given(&'a str),
+    /// The account that the record names as its recipient, or this one when it names none.
+    RecipientOr(AccountId),
+}
+
 /// What is to be taken.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     pub limits: &'a Limits,
-    /// Whose rows those are whose record names no account.
-    pub account: AccountId,
+    pub account: Account<'a>,
     /// Older events are read, but do not become rows.
     pub from: Option<Timestamp>,
 }
@@ -37,8 +45,7 @@ pub struct Read {
 }
 
 impl Decoder {
-    /// Adds a row for a record that was not checked, for the account that it names as its recipient.
-    /// `None` when this is not certain to be right: then the batch is as it was before, and the record
+    /// Adds a row for a record that was not checked. `None` when this is not certain to be right: then the batch is as it was before, and the record
     /// is for [`event::check`] and [`Decoder::push_checked`].
     pub fn push_unread(&mut self, unread: Unread<'_>, wanted: &Wanted<'_>) -> Option<Read> {
         let limits = wanted.limits;
@@ -93,8 +100,13 @@ impl Decoder {
             return Some(Read { bytes: record.len(), pushed: None });
         }
         let pushed = Pushed { event_time_us, event_id: event_id(id).as_u128() };
-        let account = AccountId::parse(recipient).unwrap_or(wanted.account);
-        self.push_beside(record, account.as_str(), None);
+        match wanted.account {
+            Account::Given(account) => self.push_beside(record, account, None),
+            Account::RecipientOr(account) => {
+                let account = AccountId::parse(recipient).unwrap_or(account);
+                self.push_beside(record, account.as_str(), None);
+            }
+        }
         Some(Read { bytes: record.len(), pushed: Some(pushed) })
     }
 }

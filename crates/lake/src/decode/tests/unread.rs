@@ -20,7 +20,7 @@ pub(super) struct Outcome {
 
 fn outcome(body: &[u8], limits: &Limits, from: Option<Timestamp>, checks_all: bool) -> Outcome {
     let account = AccountId::parse(ACCOUNT).unwrap();
-    let wanted = Wanted { limits, account, from };
+    let wanted = Wanted { limits, account: Account::RecipientOr(account), from };
     let mut decoder = Decoder::new();
     let mut outcome = Outcome::default();
     let mut records = Records::of_log_file(body);
