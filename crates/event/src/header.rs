@@ -92,15 +92,21 @@ impl<'a> Iterator for Resources<'a> {
 /// it: a replayed record must get the same ID again.
 const DERIVED_EVENT_IDS: Uuid = Uuid::from_u128(0x8f14_7b52_6d0a_4c0e_9a55_3c1e_77d2_b0a6);
 
+/// The ID of an event whose `eventID` is `id`: that, when it is a UUID (36 characters, any case),
+/// otherwise a UUID derived from it.
+pub fn event_id(id: &str) -> Uuid {
+    match Uuid::try_parse(id) {
+        Ok(uuid) if id.len() == uuid::fmt::Hyphenated::LENGTH => uuid,
+        _ => Uuid::new_v5(&DERIVED_EVENT_IDS, id.as_bytes()),
+    }
+}
+
 impl<'a> Header<'a> {
-    /// The event's ID: `eventID` when it is a UUID (36 characters, any case), otherwise a UUID
-    /// derived from that text, otherwise one derived from all bytes of the record `raw`.
+    /// The event's ID as [`event_id`] has it, or one derived from all bytes of the record `raw`.
     pub fn event_id_or_derived(&self, raw: &[u8]) -> Uuid {
-        let Some(id) = self.event_id else { return Uuid::new_v5(&DERIVED_EVENT_IDS, raw) };
-        let id = id.to_str();
-        match Uuid::try_parse(&id) {
-            Ok(uuid) if id.len() == uuid::fmt::Hyphenated::LENGTH => uuid,
-            _ => Uuid::new_v5(&DERIVED_EVENT_IDS, id.as_bytes()),
+        match self.event_id {
+            Some(id) => event_id(&id.to_str()),
+            None => Uuid::new_v5(&DERIVED_EVENT_IDS, raw),
         }
     }
 
@@ -254,11 +260,16 @@ fn time(values: &Values<'_, '_>, category: Category) -> Result<Timestamp, Refusa
 /// AWS: at most 14 letters today; anonymisers invent longer ones.
 const REGION_BYTES_MAX: usize = 64;
 
+/// Whether `awsRegion` may be this, which is not empty.
+pub fn may_be_region(region: &str) -> bool {
+    let letters = region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    letters && region.len() <= REGION_BYTES_MAX
+}
+
 fn region<'a>(values: &Values<'a, '_>) -> Result<Text<'a>, Refusal> {
     let region = values.string(Field::AwsRegion)?;
     let region = region.ok_or(Refusal::MissingField { name: "awsRegion" })?;
-    let letters = region.raw().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if letters && region.raw().len() <= REGION_BYTES_MAX {
+    if may_be_region(region.raw()) {
         return Ok(region);
     }
     Err(Refusal::BadRegion { value: Refusal::echo(&region.to_str()) })

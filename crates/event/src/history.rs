@@ -39,7 +39,7 @@ pub fn named_resources(
     request_parameters: Option<&str>,
     response_elements: Option<&str>,
 ) -> Vec<NamedResource> {
-    let mut named = NamedResources::new(header);
+    let mut named = NamedResources::new(header.event_source.to_str(), header.event_name.to_str());
     for resource in header.resources() {
         let Some(name) = resource.arn.or(resource.arn_prefix) else { continue };
         named.add_listed(resource.kind.map(Text::to_str), name.to_str());
@@ -81,9 +81,8 @@ pub struct NamedResources<'a> {
 }
 
 impl<'a> NamedResources<'a> {
-    pub fn new(header: &Header<'a>) -> Self {
-        let (source, event_name) = (header.event_source.to_str(), header.event_name.to_str());
-        Self { source, event_name, list: Vec::new() }
+    pub fn new(event_source: Cow<'a, str>, event_name: Cow<'a, str>) -> Self {
+        Self { source: event_source, event_name, list: Vec::new() }
     }
 
     /// Adds what an element of `resources` names: by its ARN, else by its ARN prefix.

@@ -50,12 +50,12 @@ pub use account::{AccountId, NotAnAccountId};
 pub use category::Category;
 pub use check::{Limits, check, read_again};
 pub use compact::compact;
-pub use header::{Header, Resource, Resources};
+pub use header::{Header, Resource, Resources, event_id, may_be_region};
 pub use history::{Named, NamedResources, named_resources, user_name};
 pub use redact::{HIDDEN, redact};
 pub use refusal::{Refusal, TimeBound};
 pub use region::{NotARegion, Region};
-pub use split::{Item, Place, Records, Split, split};
+pub use split::{Item, Place, Records, Split, Unread, split};
 pub use text::Text;
 pub use time::event_time;
 

@@ -43,6 +43,15 @@ pub struct Item<'a> {
     pub result: Checked<'a>,
 }
 
+/// A record that nobody has looked at, offered to somebody who reads and checks at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Unread<'a> {
+    /// Begins with the record.
+    pub text: &'a str,
+    /// Nothing may follow the record.
+    pub is_whole: bool,
+}
+
 /// A record and its header, or why it is not taken.
 type Checked<'a> = Result<(&'a [u8], Header<'a>), Refusal>;
 
@@ -122,11 +131,21 @@ impl<'a> Records<'a> {
 
     /// The next record. `None` at the end of the body, and after the refusal of a broken document.
     pub fn next_checked(&mut self, limits: &Limits) -> Option<Item<'a>> {
+        self.next_untaken(limits, |_| None)
+    }
+
+    /// The next record that `take` leaves. It is offered each one first; where it takes one it says how
+    /// many bytes the record has, and answers for it that [`crate::check`] would have taken it.
+    pub fn next_untaken(
+        &mut self,
+        limits: &Limits,
+        mut take: impl FnMut(Unread<'a>) -> Option<usize>,
+    ) -> Option<Item<'a>> {
         self.scan.set_limits(limits.depth_max, limits.keys_per_object_max);
         match self.state {
-            State::Lines => self.next_line(limits),
+            State::Lines => self.next_line(limits, &mut take),
             State::Done => None,
-            State::Between | State::InArray { .. } => match self.next_in_document(limits) {
+            State::Between | State::InArray { .. } => match self.next_in_document(limits, take) {
                 Ok(None) => {
                     self.state = State::Done;
                     None
@@ -146,37 +165,65 @@ impl<'a> Records<'a> {
         Item { place, result }
     }
 
-    fn next_line(&mut self, limits: &Limits) -> Option<Item<'a>> {
+    fn next_line(
+        &mut self,
+        limits: &Limits,
+        take: &mut impl FnMut(Unread<'a>) -> Option<usize>,
+    ) -> Option<Item<'a>> {
         loop {
             let rest = self.body.get(self.at..).filter(|rest| !rest.is_empty())?;
             let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
             self.at += line.len() + 1;
             self.count += 1;
             let line = trim(line);
-            if !line.is_empty() {
-                let result = self.check_line(line, limits).map(|header| (line, header));
-                return Some(Item { place: Place::Line(self.count), result });
+            if line.is_empty() {
+                continue;
             }
+            let text = refuse_size(line.len(), limits).and_then(|()| utf8(line));
+            if let Ok(text) = &text
+                && take(Unread { text, is_whole: true }).is_some()
+            {
+                continue;
+            }
+            let result = text.and_then(|text| self.check_line(text, limits));
+            let result = result.map(|header| (line, header));
+            return Some(Item { place: Place::Line(self.count), result });
         }
     }
 
-    fn check_line(&mut self, line: &'a [u8], limits: &Limits) -> Result<Header<'a>, Refusal> {
-        refuse_size(line.len(), limits)?;
-        self.scan.restart(utf8(line)?, false);
+    fn check_line(&mut self, line: &'a str, limits: &Limits) -> Result<Header<'a>, Refusal> {
+        self.scan.restart(line, false);
         check_whole(&mut self.scan, limits)
     }
 
-    fn next_in_document(&mut self, limits: &Limits) -> Scanned<Option<Checked<'a>>> {
+    fn next_in_document(
+        &mut self,
+        limits: &Limits,
+        mut take: impl FnMut(Unread<'a>) -> Option<usize>,
+    ) -> Scanned<Option<Checked<'a>>> {
+        while self.find_in_document()? {
+            let text = &self.scan.text()[self.at..];
+            let Some(bytes) = take(Unread { text, is_whole: false }) else {
+                return self.record(limits).map(Some);
+            };
+            self.at += bytes;
+            self.count += 1;
+        }
+        Ok(None)
+    }
+
+    /// Goes to where the next record begins, or something that should be one; `false` at the end.
+    fn find_in_document(&mut self) -> Scanned<bool> {
         loop {
             self.at = self.scan.skip_space(self.at);
             match self.state {
                 State::Between => match self.scan.byte(self.at) {
                     None if self.at < self.body.len() => return self.scan.broken(self.at, ""),
-                    None => return Ok(None),
+                    None => return Ok(false),
                     Some(b'[') => self.open_array(self.at + 1, false),
                     Some(b'{') => match start_of_records(&self.body[self.at..]) {
                         Some(inside) => self.open_array(self.at + inside, true),
-                        None => return self.record(limits).map(Some),
+                        None => return Ok(true),
                     },
                     Some(_) => {
                         return self.scan.broken(self.at, "an object or an array is wanted");
@@ -186,11 +233,11 @@ impl<'a> Records<'a> {
                     Some(b']') => self.close_array(in_object)?,
                     _ if before_first => {
                         self.state = State::InArray { in_object, before_first: false };
-                        return self.record(limits).map(Some);
+                        return Ok(true);
                     }
                     Some(b',') => {
                         self.at = self.scan.skip_space(self.at + 1);
-                        return self.record(limits).map(Some);
+                        return Ok(true);
                     }
                     _ => return self.scan.broken(self.at, "a comma or ] is wanted"),
                 },

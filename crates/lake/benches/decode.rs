@@ -1,14 +1,19 @@
 //! How fast do records become columns, and columns records? One thread, batches of 16,384 records of
 //! three kinds, 1.4 KB on average. Run: `cargo bench -p lake --bench decode`.
 //!
-//! Time of `push` includes the check ([`event::read_again`]), `push_checked` does not; both include
-//! `finish` and the proof that the record can be rebuilt.
+//! `push` is what becomes of an entry of the journal, `push_checked` trusts the header that it is given;
+//! both include `finish`. `body` is what an import does with an inflated log file: records that nobody has checked.
+//! `body, checked` is the same when each of them has to be.
+//!
+//! With the names of inflated log files as arguments only `body` is measured, over each of them as often
+//! as `PASSES` says (once): count instructions of one pass and of three, and divide the difference by
+//! the events.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use event::{Header, read_again};
-use lake::decode::{Decoder, RowIn};
+use event::{AccountId, Header, Limits, Records, read_again};
+use lake::decode::{Account, Decoder, RowIn, Wanted};
 use lake::record::records;
 
 const ACCOUNT: &str = "111122223333";
@@ -67,6 +72,48 @@ fn record(number: usize) -> String {
 }
 
 fn main() {
+    let files: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    match files.is_empty() {
+        true => measure_all(),
+        false => read_files(&files),
+    }
+}
+
+fn read_files(files: &[String]) {
+    let passes = std::env::var("PASSES").map_or(1, |passes| passes.parse().expect("a number"));
+    let bodies: Vec<Vec<u8>> =
+        files.iter().map(|file| std::fs::read(file).expect("the file can be read")).collect();
+    let mut decoder = Decoder::new();
+    let (mut rows, mut checked) = (0, 0);
+    for body in std::iter::repeat_n(&bodies, passes).flatten() {
+        checked += read_body(&mut decoder, body, true);
+        rows += decoder.rows();
+        black_box(decoder.finish());
+    }
+    println!("{rows} events, {checked} of them had to be checked");
+}
+
+/// Fills the decoder from a log file; gives how many records had to be checked.
+fn read_body(decoder: &mut Decoder, body: &[u8], unread: bool) -> usize {
+    let account = AccountId::parse(ACCOUNT).expect("it has twelve digits");
+    let limits = Limits { record_bytes_max: 4 << 20, ..Limits::default() };
+    let wanted = Wanted { limits: &limits, account: Account::RecipientOr(account), from: None };
+    let mut records = Records::of_log_file(body);
+    let mut checked = 0;
+    while let Some(item) = records.next_untaken(&limits, |record| match unread {
+        true => Some(decoder.push_unread(record, &wanted)?.bytes),
+        false => None,
+    }) {
+        let (record, header) = item.result.expect("it is a good record");
+        let account = header.recipient().unwrap_or(account);
+        let row = RowIn { account: account.as_str(), record };
+        decoder.push_checked(row, &header).expect("there is room");
+        checked += 1;
+    }
+    checked
+}
+
+fn measure_all() {
     let all: Vec<String> = (0..RECORDS).map(record).collect();
     let headers: Vec<Header<'_>> = all
         .iter()
@@ -88,6 +135,13 @@ fn main() {
         }
         black_box(decoder.finish());
     });
+    let body = format!("{{\"Records\":[{}]}}", all.join(","));
+    for (name, unread) in [("body", true), ("body, checked", false)] {
+        measure(name, bytes, || {
+            read_body(&mut decoder, body.as_bytes(), unread);
+            black_box(decoder.finish());
+        });
+    }
     for (record, header) in all.iter().zip(&headers) {
         decoder.push_checked(row(record), header).expect("there is room");
     }

@@ -4,8 +4,12 @@
 //!   record ──read_again──▶ header ─┐
 //!      │                           ├─▶ time and identity (Pushed), Username, Resources
 //!      └──walk, once──▶ columns ───┘
-//!              └──────▶ shape, rest ──rebuilt──▶ the same bytes? else the whole record is the rest
+//!              └──────▶ shape, rest ──rebuilt, unless the walk is sure──▶ the same bytes?
+//!                                                          else the whole record is the rest
 //! ```
+//!
+//! Records that nobody has checked are walked over at once, and where the walk is sure that is all that
+//! is done: [`unread`].
 //!
 //! One walk over the text, no tree, no allocation for a value. A column is touched only by the rows
 //! that have a value for it; what lies between is filled in later, many rows at once.
@@ -21,25 +25,27 @@
 //!   All other columns are null where the record has no such member.
 
 mod columns;
+mod derived;
 mod ends;
 mod parts;
+mod strict;
 mod times;
+mod unread;
 mod walk;
 
-use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use event::{Header, Named, NamedResources, Refusal, read_again, user_name};
+use event::{Header, Limits, Refusal, Unread, read_again};
 
 use crate::record::Comparison;
-use crate::record::members::{EVENT, NAMED_RESOURCE, place};
+use crate::record::members::{EVENT, NAMED_RESOURCE};
 use crate::record::rebuild::rebuild;
 use crate::record::shape::WHOLE;
 use crate::schema::stored_events_schema;
-use columns::{Column, Entry, ListColumn, ObjectColumn, TextColumn};
+use columns::{ListColumn, ObjectColumn, TextColumn};
+pub use unread::{Account, Read, Wanted};
 use walk::{Notes, Walk};
 
 /// One record on its way into a table.
@@ -71,6 +77,8 @@ pub enum Refused {
 
 /// Arrow's offsets end at 2 GiB: so many bytes may come into one batch.
 const BATCH_BYTES_MAX: usize = i32::MAX as usize / 2;
+/// One of so many rows that need no test is rebuilt all the same.
+const SURE_ROWS_PER_TEST: usize = 256;
 /// What a row costs beside the bytes of its record, about: offsets and bits of the columns.
 const ROW_BYTES: usize = 256;
 
@@ -87,6 +95,8 @@ pub struct Decoder {
     shape: TextColumn,
     rest: TextColumn,
     notes: Notes,
+    /// A row that seemed sure did not come back: each one is rebuilt from now on.
+    doubts: bool,
 }
 
 impl fmt::Debug for Decoder {
@@ -115,6 +125,7 @@ impl Decoder {
             shape: TextColumn::default(),
             rest: TextColumn::default(),
             notes: Notes::default(),
+            doubts: false,
         }
     }
 
@@ -125,8 +136,19 @@ impl Decoder {
 
     /// Adds a row. Records that are broken after all are refused.
     pub fn push(&mut self, row: RowIn<'_>) -> Result<Pushed, Refused> {
+        if let Some(pushed) = self.push_at_once(row) {
+            return Ok(pushed);
+        }
         let header = read_again(row.record)?;
         self.push_checked(row, &header)
+    }
+
+    /// Adds a row when that is possible without a header.
+    fn push_at_once(&mut self, row: RowIn<'_>) -> Option<Pushed> {
+        let text = std::str::from_utf8(row.record).ok()?;
+        let limits = &Limits { record_bytes_max: usize::MAX, ..Limits::default() };
+        let wanted = Wanted { limits, account: Account::Given(row.account), from: None };
+        self.push_unread(Unread { text, is_whole: true }, &wanted)?.pushed
     }
 
     /// Adds a row, trusting that `header` is what [`event::check`] or [`event::split`] made of this
@@ -155,87 +177,59 @@ impl Decoder {
         }
         // Nothing below can fail, so a row is pushed as a whole or not at all.
         let row = self.rows;
-        let identity = header.user_identity.map_or(0, str::len);
-        Walk::record(record, identity, &mut self.event, row, &mut self.notes);
-        self.push_derived(header, text);
-        if self.keeps_records {
-            self.push_record(record);
-        } else {
-            self.shape.push(row, b"");
-        }
-        self.account.push(row, account.as_bytes());
-        self.rows += 1;
-        self.bytes += record.len() + ROW_BYTES;
+        Walk::record(record, true, &mut self.event, row, &mut self.notes);
+        self.push_found_elsewhere(header);
+        self.push_beside(text, account, Some(header));
         Ok(Pushed {
             event_time_us: header.event_time.as_microsecond(),
             event_id: header.event_id_or_derived(record).as_u128(),
         })
     }
 
-    /// What is not in the record, or not where its column looks for it.
-    fn push_derived(&mut self, header: &Header<'_>, record: &str) {
-        let row = self.rows;
-        let event = &mut self.event.children;
-        if let Column::Time(times) = &mut event[place::EVENT_TIME]
-            && !times.has(row)
-        {
-            times.push(row, header.event_time.as_microsecond());
+    /// The last columns of a row whose record the walk has been over: those that are not in the record.
+    fn push_beside(&mut self, record: &str, account: &str, header: Option<&Header<'_>>) {
+        self.push_derived(record, header);
+        match self.keeps_records {
+            true => self.push_record(record.as_bytes()),
+            false => self.shape.push(self.rows, b""),
         }
-        for (place, text) in
-            [(place::EVENT_SOURCE, header.event_source), (place::EVENT_NAME, header.event_name)]
-        {
-            if let Column::Text(texts) = &mut event[place]
-                && texts.len() <= row
-                && !text.is_empty()
-            {
-                texts.push(row, text.to_str().as_bytes());
-            }
-        }
-        match &event[place::USER_IDENTITY] {
-            // A text may be something else than a string: then the columns do not tell.
-            Column::Object(identity) if !self.notes.is_loose => {
-                if let Some(name) = user_name_of(identity, row) {
-                    self.user_name.push(row, name);
-                }
-            }
-            _ => {
-                if let Some(name) = user_name(header) {
-                    self.user_name.push(row, name.as_bytes());
-                }
-            }
-        }
-        let named = named_resources_of(event, row, self.notes.is_loose, header, record);
-        if !named.is_empty() {
-            self.resources.begin(row);
-            for Named { kind, name } in named {
-                self.resources.push_texts([kind.as_deref(), Some(&name)]);
-            }
-            self.resources.end();
-        }
+        self.account.push(self.rows, account.as_bytes());
+        self.rows += 1;
+        self.bytes += record.len() + ROW_BYTES;
     }
 
     /// The shape and the rest, when they give back the record; else the record.
     fn push_record(&mut self, record: &[u8]) {
         let row = self.rows;
-        let Notes { shape, rest, is_odd, proven, .. } = &self.notes;
-        let mut comparison = Comparison::except(record, proven);
-        let rebuilt =
-            !is_odd && rebuild(&self.event.children, row, shape, rest, &mut comparison).is_ok();
-        if rebuilt && comparison.is_same() {
-            self.shape.push(row, shape);
-            if !rest.is_empty() {
-                self.rest.push(row, rest);
+        let is_taken = match self.notes.is_unsure || self.doubts {
+            true => self.comes_back(record),
+            false if cfg!(debug_assertions) || row.is_multiple_of(SURE_ROWS_PER_TEST) => {
+                let comes_back = self.comes_back(record);
+                debug_assert!(comes_back, "not rebuilt: {}", String::from_utf8_lossy(record));
+                self.doubts |= !comes_back;
+                comes_back
             }
-            return;
-        }
-        // What was seen in this record has not been proven.
-        for place in [place::USER_IDENTITY, place::TLS_DETAILS] {
-            if let Column::Object(object) = &mut self.event.children[place] {
-                object.parts.forget();
+            false => true,
+        };
+        if is_taken {
+            self.shape.push(row, &self.notes.shape);
+            if !self.notes.rest.is_empty() {
+                self.rest.push(row, &self.notes.rest);
             }
+        } else {
+            self.shape.push(row, &[WHOLE]);
+            self.rest.push(row, record);
         }
-        self.shape.push(row, &[WHOLE]);
-        self.rest.push(row, record);
+    }
+
+    /// Whether the columns, the shape and the rest give back the record of the last row.
+    fn comes_back(&self, record: &[u8]) -> bool {
+        let Notes { shape, rest, is_odd, .. } = &self.notes;
+        let mut comparison = Comparison::with(record);
+        let event = &self.event.children;
+        !is_odd
+            && rebuild(event, self.rows, shape, rest, &mut comparison).is_ok()
+            && comparison.is_same()
     }
 
     /// How many rows there are.
@@ -269,75 +263,6 @@ impl Decoder {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(schema, columns, &options)
             .expect("every column has the type of the schema and the same rows")
-    }
-}
-
-/// What [`user_name`] says, from the columns, where they have it already. A test compares the two.
-fn user_name_of(identity: &ObjectColumn, row: usize) -> Option<&[u8]> {
-    let text = |place: usize| match &identity.children[place] {
-        Column::Text(texts) if texts.len() > row => texts.get(row).filter(|text| !text.is_empty()),
-        _ => None,
-    };
-    let after = |separator: u8, text: &'_ [u8]| -> Option<usize> {
-        Some(text.iter().rposition(|byte| *byte == separator)? + 1)
-    };
-    let named = match text(place::TYPE) {
-        Some(b"Root") => Some(b"root".as_slice()),
-        Some(b"AWSService") => None,
-        Some(b"AssumedRole" | b"FederatedUser") => text(place::PRINCIPAL_ID)
-            .and_then(|id| Some(&id[after(b':', id)?..]))
-            .or_else(|| text(place::ARN).and_then(|arn| Some(&arn[after(b'/', arn)?..])))
-            .or_else(|| text(place::USER_NAME)),
-        _ => text(place::USER_NAME),
-    };
-    named.filter(|name| !name.is_empty())
-}
-
-/// What [`event::named_resources`] says, from the columns, where they have it already. A test compares
-/// the two.
-fn named_resources_of<'a>(
-    event: &'a [Column],
-    row: usize,
-    is_loose: bool,
-    header: &Header<'a>,
-    record: &'a str,
-) -> Vec<Named<'a>> {
-    let mut named = NamedResources::new(header);
-    match &event[place::RESOURCES] {
-        Column::List(list) if !is_loose => {
-            for element in list.elements(row) {
-                let text = |place: usize| {
-                    let text = element_text(list, element, place)?;
-                    std::str::from_utf8(text).ok().filter(|text| !text.is_empty())
-                };
-                let name = text(place::RESOURCE_ARN).or_else(|| text(place::RESOURCE_ARN_PREFIX));
-                if let Some(name) = name {
-                    named.add_listed(text(place::RESOURCE_TYPE).map(Cow::Borrowed), name.into());
-                }
-            }
-        }
-        _ => {
-            for resource in header.resources() {
-                if let Some(name) = resource.arn.or(resource.arn_prefix) {
-                    named.add_listed(resource.kind.map(|kind| kind.to_str()), name.to_str());
-                }
-            }
-        }
-    }
-    for place in [place::REQUEST_PARAMETERS, place::RESPONSE_ELEMENTS] {
-        let Column::Map(map) = &event[place] else { continue };
-        for Entry { key, value } in map.last.iter().filter(|_| map.has(row)) {
-            let text = |range: &Range<usize>| record.get(range.clone()).unwrap_or_default();
-            named.add_member(text(key), text(value));
-        }
-    }
-    named.list
-}
-
-fn element_text(list: &ListColumn, element: usize, place: usize) -> Option<&[u8]> {
-    match &list.element.children[place] {
-        Column::Text(texts) => texts.get(element),
-        _ => None,
     }
 }
 

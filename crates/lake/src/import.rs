@@ -1,7 +1,7 @@
 //! Log files into a table, without the journal.
 //!
 //! ```text
-//!   file ─ inflate ─▶ body ─ unwrap ─▶ records ─ check, decode ─▶ batches of this import
+//!   file ─ inflate ─▶ body ─ unwrap ─▶ records ─ decode ─▶ batches of this import
 //!                                                                   │ many: sorted, put as files
 //!   commit: drop events that are there already ─▶ sorted, put ─▶ one commit of the table's log
 //! ```
@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use event::{AccountId, Limits, Records};
+use event::{AccountId, Item, Limits, Records, Unread};
 use jiff::Timestamp;
 
-use crate::decode::{Decoder, Refused, RowIn};
+use crate::decode::{Account, Decoder, Pushed, Refused, RowIn, Wanted};
 use crate::table::log::FileEntry;
 use crate::table::write::{Effort, RowAt, in_order};
 use crate::table::{FILE_ROWS_MAX, Table, TableError};
@@ -172,43 +172,14 @@ impl Import {
     }
 
     fn decode(&self, body: &[u8], read: &mut ReadFile, batches: &mut Vec<Batch>) {
-        let mut decoder = self.decoders().pop().unwrap_or_default();
-        let mut ids = Vec::new();
+        let decoder = self.decoders().pop().unwrap_or_default();
+        let mut rows = Rows { decoder, ids: Vec::new(), batches, read, options: &self.options };
         let mut records = Records::of_log_file(body);
-        while let Some(item) = records.next_checked(&FILE_LIMITS) {
-            let (record, header) = match item.result {
-                Ok(checked) => checked,
-                Err(reason) => {
-                    read.refuse(format!("{}: {reason}", item.place));
-                    continue;
-                }
-            };
-            if self.options.from.is_some_and(|from| header.event_time < from) {
-                read.expired += 1;
-                continue;
-            }
-            let account = header.recipient().unwrap_or(self.options.account);
-            let row = RowIn { account: account.as_str(), record };
-            if decoder.rows() >= BATCH_ROWS {
-                batches.push(Batch { columns: decoder.finish(), ids: std::mem::take(&mut ids) });
-            }
-            let mut pushed = decoder.push_checked(row, &header);
-            if matches!(pushed, Err(Refused::Full)) {
-                batches.push(Batch { columns: decoder.finish(), ids: std::mem::take(&mut ids) });
-                pushed = decoder.push_checked(row, &header);
-            }
-            match pushed {
-                Ok(pushed) => {
-                    ids.push(pushed.event_id);
-                    read.events += 1;
-                }
-                Err(reason) => read.refuse(format!("{}: {reason}", item.place)),
-            }
+        while let Some(item) = records.next_untaken(&FILE_LIMITS, |unread| rows.take(unread)) {
+            rows.add(item);
         }
-        if decoder.rows() > 0 {
-            batches.push(Batch { columns: decoder.finish(), ids });
-        }
-        self.decoders().push(decoder);
+        rows.end_batch();
+        self.decoders().push(rows.decoder);
     }
 
     /// Makes all that was added so far durable and visible. After an error the import has to be
@@ -252,6 +223,72 @@ impl Import {
         put.imported.duplicates += (all - kept) as u64;
         put.failed = false;
         Ok(())
+    }
+}
+
+/// The rows of one file, on their way into batches.
+struct Rows<'a> {
+    decoder: Decoder,
+    /// Of the rows that the decoder has.
+    ids: Vec<u128>,
+    batches: &'a mut Vec<Batch>,
+    read: &'a mut ReadFile,
+    options: &'a ImportOptions,
+}
+
+impl Rows<'_> {
+    /// Takes a record that nobody has checked, if that can be done at once; gives its length.
+    fn take(&mut self, unread: Unread<'_>) -> Option<usize> {
+        let ImportOptions { account, from } = *self.options;
+        if self.decoder.rows() >= BATCH_ROWS {
+            self.end_batch();
+        }
+        let account = Account::RecipientOr(account);
+        let wanted = Wanted { limits: &FILE_LIMITS, account, from };
+        let taken = self.decoder.push_unread(unread, &wanted)?;
+        match taken.pushed {
+            Some(pushed) => self.count(pushed),
+            None => self.read.expired += 1,
+        }
+        Some(taken.bytes)
+    }
+
+    /// Takes a record as it was checked, or says why not.
+    fn add(&mut self, item: Item<'_>) {
+        let (record, header) = match item.result {
+            Ok(checked) => checked,
+            Err(reason) => return self.read.refuse(format!("{}: {reason}", item.place)),
+        };
+        if self.options.from.is_some_and(|from| header.event_time < from) {
+            self.read.expired += 1;
+            return;
+        }
+        let account = header.recipient().unwrap_or(self.options.account);
+        let row = RowIn { account: account.as_str(), record };
+        if self.decoder.rows() >= BATCH_ROWS {
+            self.end_batch();
+        }
+        let mut pushed = self.decoder.push_checked(row, &header);
+        if matches!(pushed, Err(Refused::Full)) {
+            self.end_batch();
+            pushed = self.decoder.push_checked(row, &header);
+        }
+        match pushed {
+            Ok(pushed) => self.count(pushed),
+            Err(reason) => self.read.refuse(format!("{}: {reason}", item.place)),
+        }
+    }
+
+    fn count(&mut self, pushed: Pushed) {
+        self.ids.push(pushed.event_id);
+        self.read.events += 1;
+    }
+
+    fn end_batch(&mut self) {
+        if self.decoder.rows() > 0 {
+            let ids = std::mem::take(&mut self.ids);
+            self.batches.push(Batch { columns: self.decoder.finish(), ids });
+        }
     }
 }
 

@@ -16,8 +16,8 @@
 //! - [`records`] rebuilds the records of a batch.
 //! - [`members`] is the table of members that have columns; [`shape`] is the format of a shape.
 //! - [`rebuild`] does the work, from the columns of a batch or of a decoder that is still being
-//!   filled: the decoder rebuilds each row it has pushed and keeps the whole record as the rest
-//!   where a single byte differs, so that exactness never depends on cleverness.
+//!   filled: the decoder rebuilds each row of which it is not sure, and one of many of which it is, and
+//!   keeps the whole record as the rest where a single byte differs.
 
 pub(crate) mod block;
 pub(crate) mod members;
@@ -27,7 +27,7 @@ mod stored;
 mod text;
 pub(crate) mod time;
 
-pub(crate) use text::{Comparison, Out, Proven, end_of_plain_run, push_unescaped};
+pub(crate) use text::{Comparison, Out, end_of_plain_run, push_unescaped};
 
 use arrow::array::{Array, BinaryArray, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::cast;

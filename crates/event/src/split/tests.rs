@@ -275,6 +275,40 @@ fn a_log_file_is_taken_as_any_body_but_nobody_looks_for_secrets() {
     assert!(log_file.next_checked(&limits).is_none());
 }
 
+#[test]
+fn what_is_taken_unread_is_not_checked_but_counted() {
+    let good =
+        r#"{"eventTime":"2026-01-02T03:04:05Z","eventSource":"s","eventName":"n","awsRegion":"r"}"#;
+    let limits = Limits::default();
+    for (body, is_whole, places) in [
+        (
+            format!("[{good},{{}}, {good} ]\n{{\"Records\":[7,{good}]}}"),
+            false,
+            "[Index(1), Index(3)]",
+        ),
+        (format!("{good}\n\n{{}}\n{good}\r\n7\n{good}"), true, "[Line(3), Line(5)]"),
+    ] {
+        let mut records = Records::of_log_file(body.as_bytes());
+        let (mut taken, mut left) = (0, Vec::new());
+        while let Some(item) = records.next_untaken(&limits, |unread| {
+            assert_eq!(unread.is_whole, is_whole);
+            let is_good = unread.text.starts_with(good);
+            taken += usize::from(is_good);
+            is_good.then_some(good.len())
+        }) {
+            assert!(item.result.is_err());
+            left.push(item.place);
+        }
+        assert_eq!((taken, format!("{left:?}").as_str()), (3, places));
+    }
+    // A line that is too long, or not UTF-8, is offered to nobody.
+    let body = format!("{good}\n\"\u{fffd}\"");
+    let limits = Limits { record_bytes_max: good.len() - 1, ..limits };
+    let mut records = Records::of_log_file(&body.as_bytes()[..body.len() - 2]);
+    let next = || records.next_untaken(&limits, |_| panic!("offered"));
+    assert_eq!(std::iter::from_fn(next).filter(|item| item.result.is_err()).count(), 2);
+}
+
 proptest::proptest! {
     #[test]
     fn parts_that_come_again_are_checked_as_the_first_time(

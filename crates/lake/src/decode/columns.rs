@@ -90,6 +90,33 @@ impl Column {
         }
     }
 
+    /// Keeps only the first `rows`.
+    fn truncate(&mut self, rows: usize) {
+        match self {
+            Column::Text(texts) => texts.truncate(rows),
+            Column::Bool(truths) => {
+                truths.values.truncate(rows);
+                truths.valid.truncate(rows);
+            }
+            Column::Time(times) => {
+                times.times.truncate(rows);
+                times.valid.truncate(rows);
+            }
+            Column::Map(map) => {
+                let entries = map.offsets.truncate(rows);
+                map.valid.truncate(rows);
+                map.keys.truncate(entries);
+                map.values.truncate(entries);
+            }
+            Column::Object(object) => object.truncate(rows),
+            Column::List(list) => {
+                list.count = list.offsets.truncate(rows);
+                list.valid.truncate(rows);
+                list.element.truncate(list.count);
+            }
+        }
+    }
+
     /// The array of so many rows, of type `data_type`; the column is empty afterwards.
     pub fn finish(&mut self, rows: usize, data_type: &DataType) -> ArrayRef {
         match (self, data_type) {
@@ -124,6 +151,13 @@ impl Bits {
     #[inline]
     pub fn has(&self, row: usize) -> bool {
         self.0.get(row / 8).is_some_and(|eight| eight >> (row % 8) & 1 == 1)
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.0.truncate(rows.div_ceil(8));
+        if let Some(last) = self.0.get_mut(rows / 8) {
+            *last &= (1 << (rows % 8)) - 1;
+        }
     }
 
     pub fn finish(&mut self, rows: usize) -> BooleanBuffer {
@@ -179,6 +213,12 @@ impl Offsets {
     #[inline]
     fn span(&self, row: usize) -> Range<usize> {
         self.before(row)..self.0[row] as usize
+    }
+
+    /// Keeps only the first rows; gives where the last one ends.
+    fn truncate(&mut self, rows: usize) -> usize {
+        self.0.truncate(rows);
+        self.before(self.0.len())
     }
 
     pub fn finish(&mut self, rows: usize) -> OffsetBuffer<i32> {
@@ -245,6 +285,12 @@ impl TextColumn {
         self.valid.has(row).then(|| &self.values[self.ends.span(row)])
     }
 
+    fn truncate(&mut self, rows: usize) {
+        let bytes = self.ends.truncate(rows);
+        self.values.truncate(bytes);
+        self.valid.truncate(rows);
+    }
+
     pub fn finish(&mut self, rows: usize) -> StringArray {
         let ends = self.ends.finish(rows);
         let values = Buffer::from_vec(taken(&mut self.values));
@@ -289,6 +335,11 @@ impl TimeColumn {
     #[inline]
     pub fn has(&self, row: usize) -> bool {
         self.times.len() > row
+    }
+
+    #[inline]
+    pub fn get(&self, row: usize) -> Option<i64> {
+        self.valid.has(row).then(|| self.times[row])
     }
 
     #[inline]
@@ -397,6 +448,15 @@ impl ObjectColumn {
         }
     }
 
+    /// Keeps only the first `rows`.
+    pub fn truncate(&mut self, rows: usize) {
+        self.valid.truncate(rows);
+        self.parts.forget_row(rows);
+        for child in &mut self.children {
+            child.truncate(rows);
+        }
+    }
+
     pub fn finish(&mut self, rows: usize, data_type: &DataType) -> StructArray {
         let DataType::Struct(fields) = data_type else { unreachable!("{CONSISTENT}") };
         self.parts.forget();
@@ -484,7 +544,7 @@ impl rebuild::Column for Column {
     #[inline]
     fn time(&self, row: usize) -> Option<i64> {
         let Column::Time(times) = self else { return None };
-        times.valid.has(row).then(|| times.times[row])
+        times.get(row)
     }
 
     #[inline]

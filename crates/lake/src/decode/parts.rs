@@ -1,13 +1,15 @@
 //! Parts of records that come again to the byte: who called (`userIdentity`), over what
-//! (`tlsDetails`). Their values are copied from the row that had them before, and need no second
-//! proof that they can be rebuilt.
+//! (`tlsDetails`). Their values are copied from the row that had them before.
 //!
-//! A table with one slot for a hash: what comes often is there most of the time, and what collides is
-//! only walked again. A slot counts when its whole text is the same.
+//! A table with one slot for a hash of the first bytes: what comes often is there most of the time, and
+//! what collides is only walked again. A slot counts when the text goes on with all of the part in it,
+//! which is then where the part ends: no object begins with another one.
 
 const SLOTS: usize = 512;
 /// Longer parts are rare and are not kept.
 const PART_BYTES_MAX: usize = 4096;
+/// What tells one caller from another stands in so many bytes.
+const HASHED_BYTES_MAX: usize = 256;
 
 /// The parts of one column's rows.
 #[derive(Default)]
@@ -15,6 +17,8 @@ pub(super) struct Parts {
     slots: Vec<Slot>,
     /// Rows are those of this batch.
     batch: u64,
+    /// The slot that was filled last.
+    last: usize,
 }
 
 #[derive(Clone, Default)]
@@ -25,12 +29,22 @@ struct Slot {
     batch: u64,
 }
 
+/// A part that came before.
+pub(super) struct Known<'a> {
+    pub text: &'a [u8],
+    pub shape: &'a [u8],
+    /// Which row of this batch has its values.
+    pub row: usize,
+}
+
 impl Parts {
-    /// The row of this batch that had the part `text`, and its shape.
+    /// The part that `text` begins with.
     #[inline]
-    pub fn find(&self, text: &[u8]) -> Option<(usize, &[u8])> {
+    pub fn find(&self, text: &[u8]) -> Option<Known<'_>> {
         let slot = self.slots.get(place_of(text))?;
-        (slot.batch == self.batch && slot.text == text).then_some((slot.row, &slot.shape))
+        let is_known =
+            slot.batch == self.batch && !slot.text.is_empty() && text.starts_with(&slot.text);
+        is_known.then_some(Known { text: &slot.text, shape: &slot.shape, row: slot.row })
     }
 
     pub fn remember(&mut self, text: &[u8], row: usize, shape: &[u8]) {
@@ -38,12 +52,20 @@ impl Parts {
             return;
         }
         self.slots.resize(SLOTS, Slot::default());
-        let slot = &mut self.slots[place_of(text)];
+        self.last = place_of(text);
+        let slot = &mut self.slots[self.last];
         (slot.row, slot.batch) = (row, self.batch);
         slot.text.clear();
         slot.text.extend_from_slice(text);
         slot.shape.clear();
         slot.shape.extend_from_slice(shape);
+    }
+
+    /// The last row is gone, and this is its number.
+    pub fn forget_row(&mut self, row: usize) {
+        if let Some(slot) = self.slots.get_mut(self.last).filter(|slot| slot.row == row) {
+            slot.text.clear();
+        }
     }
 
     /// The rows are gone.
@@ -52,11 +74,14 @@ impl Parts {
     }
 }
 
-/// The slot for `text`. Nobody gains from choosing texts that collide.
+/// The slot for the part at the start of `text`: the same whatever follows the part, which has a
+/// bracket at its end. Nobody gains from choosing texts that collide.
 #[inline]
 fn place_of(text: &[u8]) -> usize {
-    let (words, rest) = text.as_chunks();
-    let mut hash = rest.iter().fold(text.len() as u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let first = &text[..text.len().min(HASHED_BYTES_MAX)];
+    let end = memchr::memchr(b'}', first).map_or(first.len(), |last| last + 1);
+    let (words, rest) = first[..end].as_chunks();
+    let mut hash = rest.iter().fold(end as u64, |sum, byte| sum << 8 | u64::from(*byte));
     for word in words {
         hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         hash ^= hash >> 32;

@@ -1,9 +1,9 @@
 mod corpus;
 mod random;
+mod unread;
 
 use arrow::array::{Array, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;
-use event::Limits;
 
 use super::*;
 use crate::record::records;

@@ -3,6 +3,7 @@
 use event::event_time;
 
 use super::columns::TimeColumn;
+use crate::record::time;
 
 /// Puts the time that `value`, JSON text, says at `row`; gives whether it would be written the same
 /// way again.
@@ -15,8 +16,8 @@ pub(super) fn push_time(times: &mut TimeColumn, row: usize, value: &[u8]) -> boo
     if let Some(time) = time {
         times.push(row, time.as_microsecond());
     }
-    let usual = time.is_some() && text.len() == 20 && text.ends_with('Z');
-    usual && inside[10] == b'T' && inside[17] != b'6'
+    let written = time.and_then(|time| time::text(time.as_microsecond()));
+    written.is_some_and(|written| written == inside)
 }
 
 /// Session attributes used to say `20131102T010628Z`.

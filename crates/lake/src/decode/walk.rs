@@ -1,18 +1,25 @@
 //! The walk over a record's text that fills the columns and notes the shape.
 //!
-//! The text has been checked, so this goes by quotes and brackets alone. On text that was never
-//! checked it gives nonsense or stops early, but it never panics and never cuts a character: all
-//! cuts are at ASCII characters or at the end.
+//! Nearly every record is made of what the walk understands completely: each byte it goes past is one
+//! that rebuilding writes again, and none is one that [`event::check`] refuses. Where it meets anything
+//! else it is [`Notes::is_unsure`].
+//! - In a record that has been checked it goes on by quotes and brackets alone; rebuilding has to show
+//!   whether the record comes back. When the text was never checked after all it gives nonsense or stops
+//!   early, but it never panics and never cuts a character: all cuts are at ASCII characters or at the end.
+//! - In one that nobody has read it stops there, and what it has put into the columns is to be thrown
+//!   away.
 
-use super::columns::{Column, Entry, ListColumn, MapColumn, ObjectColumn, TextColumn};
+mod containers;
+
+use super::columns::{Column, ObjectColumn, TextColumn};
 use super::ends::{string_end, value_end};
+use super::strict::Keys;
 use super::times::push_time;
-use crate::record::members::{Kind, Object, USER_IDENTITY};
+use crate::record::members::{Kind, Object};
 use crate::record::shape::{
-    COLUMN, COMPACT, END, LIST_END, LONE_TEXT, LONE_VALUE, MARKED, MARKS_MAX, NULL, OTHER,
-    OTHERWISE, REST, SAME, SPACED, code, looks_like_a_value, push_number, push_text,
+    COLUMN, COMPACT, END, NULL, OTHER, OTHERWISE, REST, SAME, SPACED, code, push_text,
 };
-use crate::record::{Comparison, Out, Proven, push_unescaped};
+use crate::record::{Comparison, Out, end_of_plain_run, push_unescaped};
 
 /// What the walk over one record notes beside its columns.
 #[derive(Default)]
@@ -24,42 +31,75 @@ pub(super) struct Notes {
     /// The columns do not say all there is to say: one for texts has got something that was no string,
     /// or a member came twice, or by another name.
     pub is_loose: bool,
-    /// Parts that came before in the same batch, and could be rebuilt.
-    pub proven: Vec<Proven>,
+    /// Whether the record can be rebuilt is not certain, nor whether the check takes it. True of all
+    /// that is odd.
+    pub is_unsure: bool,
+    keys: Keys,
 }
 
 pub(super) struct Walk<'a> {
+    /// Empty once the walk is over.
     text: &'a [u8],
-    identity_bytes: usize,
+    is_checked: bool,
     spaced: bool,
     notes: &'a mut Notes,
 }
 
 impl<'a> Walk<'a> {
-    /// Fills `row` of `event` from `text`, a checked record, whose userIdentity probably has so many
-    /// bytes.
+    /// Fills `row` of `event` from the record that `text` begins with; gives where that ends. A checked
+    /// one is all of the text.
     pub fn record(
         text: &'a [u8],
-        identity_bytes: usize,
+        is_checked: bool,
         event: &mut ObjectColumn,
         row: usize,
         notes: &'a mut Notes,
-    ) {
+    ) -> usize {
         notes.shape.clear();
         notes.rest.clear();
         notes.is_odd = false;
         notes.is_loose = false;
-        notes.proven.clear();
-        let mut walk = Walk { text, identity_bytes, spaced: false, notes };
+        notes.is_unsure = false;
+        notes.keys.close(0);
+        let mut walk = Walk { text, is_checked, spaced: false, notes };
         let start = walk.space(0);
         if walk.byte(start + 1) == Some(b'"') {
             let (key_end, _) = string_end(text, start + 2);
             walk.spaced = walk.byte(key_end + 2) == Some(b' ');
         }
         walk.notes.shape.push(if walk.spaced { SPACED } else { COMPACT });
+        if walk.byte(start) != Some(b'{') {
+            walk.broken();
+        }
         let end = walk.object(event, row, start);
-        if end != text.len() {
-            walk.notes.is_odd = true;
+        if walk.is_checked && end != text.len() {
+            walk.broken();
+        }
+        end
+    }
+
+    /// Says that somebody else must look at this record.
+    #[cold]
+    fn unsure(&mut self) {
+        self.notes.is_unsure = true;
+        if !self.is_checked {
+            self.text = &[];
+        }
+    }
+
+    /// The end of the value at `at`, which is kept as it stands.
+    fn value_end(&mut self, at: usize) -> usize {
+        if self.is_checked {
+            return value_end(self.text, at);
+        }
+        self.notes.keys.value_end(self.text, at).unwrap_or_else(|| self.broken())
+    }
+
+    /// Notes a key of the object that was opened at `opened`, in which no other may be the same.
+    #[inline(always)]
+    fn note_key(&mut self, opened: usize, start: usize, end: usize) {
+        if !self.is_checked && !self.notes.keys.is_new(self.text, opened, start, end) {
+            self.unsure();
         }
     }
 
@@ -85,6 +125,7 @@ impl<'a> Walk<'a> {
     #[cold]
     fn odd_space(&mut self, mut at: usize) -> usize {
         self.notes.is_odd = true;
+        self.unsure();
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte(at) {
             at += 1;
         }
@@ -104,21 +145,30 @@ impl<'a> Walk<'a> {
     }
 
     /// Skips what should stand between a value and the next: gives where the next begins, or `None`
-    /// and where the container ends.
+    /// and where the container, which `bracket` closes, ends.
     #[inline(always)]
-    fn comma(&mut self, at: usize) -> (Option<usize>, usize) {
+    fn comma(&mut self, at: usize, bracket: u8) -> (Option<usize>, usize) {
         let at = self.space(at);
         match self.byte(at) {
             Some(b',') => (Some(self.gap(at + 1)), at),
-            _ => (None, self.close(at)),
+            _ => (None, self.close(at, bracket)),
+        }
+    }
+
+    /// Skips what should stand between a member and the next, as [`Walk::comma`] does.
+    #[inline(always)]
+    fn member_comma(&mut self, at: usize) -> (Option<usize>, usize) {
+        match self.comma(at, b'}') {
+            (Some(next), _) if self.byte(next) != Some(b'"') => (None, self.broken()),
+            found => found,
         }
     }
 
     /// Skips the bracket that closes a container.
     #[inline(always)]
-    fn close(&mut self, at: usize) -> usize {
+    fn close(&mut self, at: usize, bracket: u8) -> usize {
         match self.byte(at) {
-            Some(b'}' | b']') => at + 1,
+            Some(found) if found == bracket => at + 1,
             _ => self.broken(),
         }
     }
@@ -127,14 +177,45 @@ impl<'a> Walk<'a> {
     #[cold]
     fn broken(&mut self) -> usize {
         self.notes.is_odd = true;
+        self.unsure();
         self.text.len()
+    }
+
+    /// The end of the string whose first character is at `at`, without its quote, and whether it has
+    /// escapes.
+    #[inline(always)]
+    fn string(&mut self, at: usize) -> (usize, bool) {
+        let end = end_of_plain_run(self.text, at);
+        match self.byte(end) {
+            Some(b'"') => (end, false),
+            _ => self.other_string(end),
+        }
+    }
+
+    #[inline(never)]
+    fn other_string(&mut self, at: usize) -> (usize, bool) {
+        let (end, escaped) = string_end(self.text, at);
+        if self.byte(end) != Some(b'"') {
+            self.unsure();
+        }
+        (end, escaped)
+    }
+
+    /// Walks over the `null` that probably stands at `at`.
+    #[inline(always)]
+    fn null(&mut self, at: usize) -> usize {
+        if self.slice(at, at + 4) == b"null" {
+            return at + 4;
+        }
+        self.unsure();
+        value_end(self.text, at)
     }
 
     /// Walks over a key and its colon: where its inside ends, whether it has escapes, where the value
     /// begins.
     #[inline(always)]
     fn key(&mut self, at: usize) -> (usize, bool, usize) {
-        let (end, escaped) = string_end(self.text, at + 1);
+        let (end, escaped) = self.string(at + 1);
         let colon = self.space(end + 1);
         let value = match self.byte(colon) {
             Some(b':') => self.gap(colon + 1),
@@ -146,9 +227,22 @@ impl<'a> Walk<'a> {
     /// Walks over the object at `at`; gives where it ends.
     fn object(&mut self, column: &mut ObjectColumn, row: usize, at: usize) -> usize {
         column.valid.set(row);
-        let mut at = self.space(at + 1);
+        let at = self.space(at + 1);
+        let end = match self.byte(at) {
+            Some(b'"') => self.members(column, row, at),
+            _ => self.close(at, b'}'),
+        };
+        self.notes.shape.push(END);
+        end
+    }
+
+    /// Walks over the members of an object, the first of which is at `at`; gives where the object ends.
+    #[inline(always)]
+    fn members(&mut self, column: &mut ObjectColumn, row: usize, mut at: usize) -> usize {
         let mut previous = 0;
-        while self.byte(at) == Some(b'"') {
+        let mut seen = 0_u64;
+        let opened = self.notes.keys.open();
+        let end = loop {
             let (number, value) = match self.expected(column, previous, at) {
                 Some((number, value)) => (Some(number), value),
                 None => self.member(column, previous, at),
@@ -156,54 +250,49 @@ impl<'a> Walk<'a> {
             let end = match number {
                 Some(number) => {
                     previous = number + 1;
+                    if seen >> number & 1 == 1 {
+                        self.unsure();
+                    }
+                    seen |= 1 << number;
                     let place = place_of(column.object, number);
                     let child = &mut column.children[place];
                     let is_first = !child.has(row);
                     self.notes.is_loose |= place != number || !is_first;
                     match is_first {
                         true => self.value(number, child, row, value),
-                        false => self.other(at, value),
+                        false => self.other(opened, at, value),
                     }
                 }
-                None => self.unexpected(column, row, at, value),
+                None => self.unexpected(column, row, opened, at, value),
             };
-            let (next, end) = self.comma(end);
-            let Some(next) = next else {
-                self.notes.shape.push(END);
-                return end;
-            };
+            let (next, end) = self.member_comma(end);
+            let Some(next) = next else { break end };
             at = next;
-        }
-        self.notes.shape.push(END);
-        self.close(at)
+        };
+        self.notes.keys.close(opened);
+        end
     }
 
     /// Walks over an object that probably came before to the byte: then copies what it was.
     fn part(&mut self, column: &mut ObjectColumn, row: usize, at: usize) -> usize {
-        // A guess: what follows counts only where a whole part is the same.
-        let guess = match std::ptr::eq(column.object, &USER_IDENTITY) {
-            true => at + self.identity_bytes,
-            false => at + memchr::memchr(b'}', &self.text[at..]).map_or(0, |bytes| bytes + 1),
-        };
-        let text = self.slice(at, guess);
         // In the other style a part would have another shape.
         if !self.spaced
-            && let Some((from, shape)) = column.parts.find(text)
+            && let Some(known) = column.parts.find(self.text.get(at..).unwrap_or_default())
         {
-            let proven =
-                Proven { left: self.text.len() - at, bytes: text.len(), shape: shape.len() };
-            self.notes.proven.push(proven);
-            self.notes.shape.extend_from_slice(shape);
+            self.notes.shape.extend_from_slice(known.shape);
+            let (bytes, from) = (known.text.len(), known.row);
             column.copy(from, row);
-            return guess;
+            return at + bytes;
         }
         let (shape, rest) = (self.notes.shape.len(), self.notes.rest.len());
         let was_loose = std::mem::take(&mut self.notes.is_loose);
+        let was_unsure = std::mem::take(&mut self.notes.is_unsure);
         let end = self.object(column, row, at);
         let is_plain = self.notes.rest.len() == rest
-            && !(self.spaced || self.notes.is_odd || self.notes.is_loose)
+            && !(self.spaced || self.notes.is_unsure || self.notes.is_loose)
             && column.children.iter().all(|child| child.can_copy(row));
         self.notes.is_loose |= was_loose;
+        self.notes.is_unsure |= was_unsure;
         if is_plain {
             let text = self.slice(at, end);
             column.parts.remember(text, row, &self.notes.shape[shape..]);
@@ -248,6 +337,7 @@ impl<'a> Walk<'a> {
         &mut self,
         column: &mut ObjectColumn,
         row: usize,
+        opened: usize,
         key_at: usize,
         value: usize,
     ) -> usize {
@@ -255,6 +345,7 @@ impl<'a> Walk<'a> {
         let (key_end, escaped) = string_end(self.text, key_at + 1);
         if escaped {
             self.notes.is_loose = true;
+            self.unsure();
             let mut key = Vec::new();
             push_unescaped(&mut key, self.slice(key_at + 1, key_end));
             if let Some(number) = column.object.number(&key) {
@@ -266,14 +357,16 @@ impl<'a> Walk<'a> {
         }
         self.notes.shape.truncate(shape_end);
         self.notes.rest.truncate(rest_end);
-        self.other(key_at, value)
+        self.other(opened, key_at, value)
     }
 
     /// A member without a column, or one that came before.
-    fn other(&mut self, key_at: usize, value: usize) -> usize {
-        let end = value_end(self.text, value);
+    fn other(&mut self, opened: usize, key_at: usize, value: usize) -> usize {
+        let key_end = string_end(self.text, key_at + 1).0;
+        self.note_key(opened, key_at + 1, key_end);
+        let end = self.value_end(value);
         let text = self.slice(value, end);
-        let key = self.slice(key_at + 1, string_end(self.text, key_at + 1).0);
+        let key = self.slice(key_at + 1, key_end);
         let is_common = match key {
             // Members without columns that many records have, of which there are few values.
             b"keyExchange" | b"assumedRoot" => text.len() <= COMMON_BYTES_MAX,
@@ -303,11 +396,11 @@ impl<'a> Walk<'a> {
         let first = self.byte(at);
         if first == Some(b'n') {
             self.notes.shape[place.shape] += NULL;
-            return value_end(self.text, at);
+            return self.null(at);
         }
         match (column, first) {
             (Column::Text(texts), Some(b'"')) => {
-                let (end, escaped) = string_end(self.text, at + 1);
+                let (end, escaped) = self.string(at + 1);
                 match escaped {
                     false => texts.push_part(row, self.text, at + 1, end),
                     true if push_escaped(texts, row, self.slice(at + 1, end)) => {}
@@ -320,16 +413,18 @@ impl<'a> Walk<'a> {
                 texts.push(row, self.slice(at, end));
                 self.notes.shape[place.shape] += OTHERWISE;
                 self.notes.is_loose = true;
+                self.unsure();
                 end
             }
-            (Column::Bool(truths), first) => {
+            (Column::Bool(truths), _) => {
                 let end = value_end(self.text, at);
-                match self.slice(at, end) {
+                let text = self.slice(at, end);
+                match text {
                     b"true" | b"\"true\"" | b"\"True\"" => truths.push(row, true),
                     b"false" | b"\"false\"" | b"\"False\"" => truths.push(row, false),
                     _ => {}
                 }
-                if !matches!(first, Some(b't' | b'f')) {
+                if !matches!(text, b"true" | b"false") {
                     self.keep(&mut place, at, end);
                 }
                 end
@@ -375,138 +470,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Keeps a value in the rest, instead of what has been noted about it.
+    #[cold]
     fn keep(&mut self, place: &mut Place, start: usize, end: usize) {
+        self.unsure();
         self.notes.shape.truncate(place.shape);
         self.notes.shape.push(place.code + REST);
         self.notes.rest.truncate(place.rest);
         let text = self.slice(start, end);
         push_text(&mut self.notes.rest, text);
-    }
-
-    /// Walks over an object that becomes a map; gives where it ends and whether the map says it all.
-    fn map(&mut self, map: &mut MapColumn, row: usize, at: usize, code_at: usize) -> (usize, bool) {
-        let mut exact = true;
-        let mut marks = 0_u64;
-        let mut nth = 0;
-        map.begin(row);
-        let mut at = self.space(at + 1);
-        let mut end = at;
-        while self.byte(at) == Some(b'"') {
-            let (key_end, escaped, value) = self.key(at);
-            let entry = map.next();
-            match escaped {
-                false => map.keys().push_part(entry, self.text, at + 1, key_end),
-                true => {
-                    exact &= push_escaped(map.keys(), entry, self.slice(at + 1, key_end));
-                }
-            }
-            let value_end = match self.byte(value) {
-                Some(b'"') => {
-                    let (value_end, escaped) = string_end(self.text, value + 1);
-                    match escaped {
-                        false => map.values().push_part(entry, self.text, value + 1, value_end),
-                        true => {
-                            let inside = self.slice(value + 1, value_end);
-                            exact &= push_escaped(map.values(), entry, inside);
-                        }
-                    }
-                    if looks_like_a_value(map.values().get(entry).unwrap_or_default()) {
-                        exact &= nth < MARKS_MAX;
-                        marks |= 1_u64.checked_shl(nth as u32).unwrap_or(0);
-                    }
-                    value_end + 1
-                }
-                Some(b'n') => value_end(self.text, value),
-                _ => {
-                    let value_end = value_end(self.text, value);
-                    map.values().push(entry, self.slice(value, value_end));
-                    value_end
-                }
-            };
-            map.last.push(Entry { key: at + 1..key_end, value: value..value_end });
-            nth += 1;
-            let next;
-            (next, end) = self.comma(value_end);
-            let Some(next) = next else { break };
-            at = next;
-        }
-        if nth == 0 {
-            end = self.close(at);
-        }
-        map.end();
-        if marks != 0 {
-            self.notes.shape[code_at] += OTHERWISE;
-            self.notes.shape.push(MARKED);
-            push_number(&mut self.notes.shape, marks);
-        }
-        (end, exact)
-    }
-
-    /// Something else than an object where an object becomes a map.
-    #[cold]
-    fn lone(
-        &mut self,
-        map: &mut MapColumn,
-        row: usize,
-        at: usize,
-        code_at: usize,
-    ) -> (usize, bool) {
-        let end = value_end(self.text, at);
-        let entry = map.next();
-        let mut exact = true;
-        map.begin(row);
-        map.keys().push(entry, b"");
-        self.notes.shape[code_at] += OTHERWISE;
-        if self.byte(at) == Some(b'"') {
-            exact = push_escaped(map.values(), entry, self.slice(at + 1, end - 1));
-            self.notes.shape.push(LONE_TEXT);
-        } else {
-            map.values().push(entry, self.slice(at, end));
-            self.notes.shape.push(LONE_VALUE);
-        }
-        map.end();
-        (end, exact)
-    }
-
-    /// Walks over a list of objects; gives where it ends and whether the list says it all.
-    fn list(&mut self, list: &mut ListColumn, row: usize, at: usize) -> (usize, bool) {
-        let mut exact = true;
-        list.begin(row);
-        let mut at = self.space(at + 1);
-        if self.byte(at) == Some(b']') {
-            list.end();
-            self.notes.shape.push(LIST_END);
-            return (at + 1, true);
-        }
-        // The shape of the last element, and where the first of the elements like it has ended.
-        let mut last = 0..0;
-        let mut different_end = self.notes.shape.len();
-        let end = loop {
-            let start = self.notes.shape.len();
-            let element_end = match self.byte(at) {
-                Some(b'{') => {
-                    let element = list.count;
-                    list.count += 1;
-                    self.object(&mut list.element, element, at)
-                }
-                _ => {
-                    exact = false;
-                    value_end(self.text, at)
-                }
-            };
-            let shape = &self.notes.shape;
-            if shape[start..] != shape[last.clone()] {
-                different_end = shape.len();
-            }
-            last = start..shape.len();
-            let (next, end) = self.comma(element_end);
-            let Some(next) = next else { break end };
-            at = next;
-        };
-        list.end();
-        self.notes.shape.truncate(different_end);
-        self.notes.shape.push(LIST_END);
-        (end, exact)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Thirty-two bytes at a time: nearly all strings of a record are shorter, so that the one branch
 //! taken for each is taken the same way each time.
 
+use wide::u8x16;
+
 pub(crate) const BYTES: usize = 32;
 
 #[inline(always)]
@@ -11,19 +13,17 @@ fn word(block: &[u8; BYTES], at: usize) -> u64 {
 /// Where in the block the first quote, backslash or control character stands; 32 when nowhere.
 #[inline(always)]
 pub(crate) fn first_stop(block: &[u8; BYTES]) -> usize {
-    // A loop of this form becomes a few vector instructions.
-    let mut stops = [0; BYTES];
-    for (stop, byte) in stops.iter_mut().zip(block) {
-        *stop = u8::from((*byte == b'"') | (*byte == b'\\') | (*byte < 0x20));
-    }
-    let (low, high) = (half(&stops, 0), half(&stops, 1));
-    let (half, start) = if low != 0 { (low, 0) } else { (high, 16) };
-    start + half.trailing_zeros() as usize / 8
+    let halves = block.as_chunks().0;
+    let stops = stops(&halves[0]) | stops(&halves[1]) << 16 | 1 << BYTES;
+    stops.trailing_zeros() as usize
 }
 
 #[inline(always)]
-fn half(block: &[u8; BYTES], at: usize) -> u128 {
-    u128::from_le_bytes(block.as_chunks().0[at])
+fn stops(half: &[u8; 16]) -> u64 {
+    let half = u8x16::new(*half);
+    let is = |byte: u8| half.simd_eq(u8x16::splat(byte));
+    let is_control = half.min(u8x16::splat(0x1F)).simd_eq(half);
+    (is(b'"') | is(b'\\') | is_control).to_bitmask().into()
 }
 
 /// Whether both are the same where the bits of `mask` are set.

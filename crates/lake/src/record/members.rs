@@ -147,10 +147,14 @@ pub(crate) mod place {
     pub const EVENT_TIME: usize = 2;
     pub const EVENT_SOURCE: usize = 3;
     pub const EVENT_NAME: usize = 4;
+    pub const AWS_REGION: usize = 5;
     pub const REQUEST_PARAMETERS: usize = 10;
     pub const RESPONSE_ELEMENTS: usize = 11;
+    pub const EVENT_ID: usize = 14;
     pub const RESOURCES: usize = 16;
-    pub const TLS_DETAILS: usize = 30;
+    pub const RECIPIENT_ACCOUNT_ID: usize = 20;
+    pub const EVENT_CATEGORY: usize = 29;
+    pub const SESSION_CREDENTIAL_FROM_CONSOLE: usize = 31;
     /// In an element of resources.
     pub const RESOURCE_TYPE: usize = 1;
     pub const RESOURCE_ARN: usize = 2;
@@ -268,10 +272,14 @@ mod tests {
             (place::EVENT_TIME, "eventTime"),
             (place::EVENT_SOURCE, "eventSource"),
             (place::EVENT_NAME, "eventName"),
+            (place::AWS_REGION, "awsRegion"),
             (place::REQUEST_PARAMETERS, "requestParameters"),
             (place::RESPONSE_ELEMENTS, "responseElements"),
+            (place::EVENT_ID, "eventID"),
             (place::RESOURCES, "resources"),
-            (place::TLS_DETAILS, "tlsDetails"),
+            (place::RECIPIENT_ACCOUNT_ID, "recipientAccountId"),
+            (place::EVENT_CATEGORY, "eventCategory"),
+            (place::SESSION_CREDENTIAL_FROM_CONSOLE, "sessionCredentialFromConsole"),
         ] {
             assert_eq!(EVENT.number(key.as_bytes()), Some(place));
         }

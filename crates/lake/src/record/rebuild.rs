@@ -143,10 +143,7 @@ impl<O: Out> Writer<'_, O> {
             }
             (Kind::Map, COLUMN) => self.map(column, column.span(row).ok_or(IS_NULL)?, 0),
             (Kind::Map, OTHERWISE) => self.odd_map(column, column.span(row).ok_or(IS_NULL)?)?,
-            (Kind::Object(object), COLUMN) => match self.out.skip_proven() {
-                Some(bytes) => self.shape.at += bytes,
-                None => self.object(object, column.children(), row)?,
-            },
+            (Kind::Object(object), COLUMN) => self.object(object, column.children(), row)?,
             (Kind::List(object), COLUMN) => {
                 self.list(object, column, column.span(row).ok_or(IS_NULL)?)?;
             }

@@ -11,11 +11,6 @@ pub(crate) trait Out {
     fn put_lead(&mut self, member: &Member);
     /// The inside of the string that holds `text`, with no more escapes than RFC 8259 demands.
     fn put_escaped(&mut self, text: &[u8]);
-    /// Takes the object that comes next as written, when it is known to be what it should be; gives
-    /// how many bytes of the shape describe it.
-    fn skip_proven(&mut self) -> Option<usize> {
-        None
-    }
 }
 
 impl Out for Vec<u8> {
@@ -44,27 +39,11 @@ impl Out for Vec<u8> {
 pub(crate) struct Comparison<'a> {
     left: &'a [u8],
     same: bool,
-    proven: &'a [Proven],
-}
-
-/// An object of a record of which it is known that it is rebuilt as it stands.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Proven {
-    /// So many bytes of the record begin with it.
-    pub left: usize,
-    pub bytes: usize,
-    /// So many bytes of the shape describe it.
-    pub shape: usize,
 }
 
 impl<'a> Comparison<'a> {
     pub fn with(expected: &'a [u8]) -> Self {
-        Self::except(expected, &[])
-    }
-
-    /// The same, but takes on trust what is `proven`.
-    pub fn except(expected: &'a [u8], proven: &'a [Proven]) -> Self {
-        Self { left: expected, same: true, proven }
+        Self { left: expected, same: true }
     }
 
     /// Whether exactly what was expected has been written.
@@ -74,13 +53,6 @@ impl<'a> Comparison<'a> {
 }
 
 impl Out for Comparison<'_> {
-    #[inline]
-    fn skip_proven(&mut self) -> Option<usize> {
-        let next = self.proven.iter().find(|proven| proven.left == self.left.len())?;
-        self.left = self.left.get(next.bytes..)?;
-        Some(next.shape)
-    }
-
     #[inline]
     fn put_byte(&mut self, byte: u8) {
         match self.left.split_first() {

@@ -84,6 +84,22 @@ fn every_published_record_that_is_taken_comes_back() {
     assert!(shapes.len() * 4 < taken.len(), "{} shapes", shapes.len());
 }
 
+#[test]
+fn every_published_file_is_read_as_the_check_reads_it() {
+    let Some(data) = shared_data() else { return };
+    let limits = Limits::default();
+    let (mut all, mut unchecked) = (0, 0);
+    let lines =
+        files(&data.join("records"), "ndjson").into_iter().map(|path| std::fs::read(path).unwrap());
+    let log_files = files(&data.join("log-files"), "gz").into_iter().map(|path| inflated(&path));
+    for body in lines.chain(log_files) {
+        unchecked += unread::check_both_ways(&body, &limits, None);
+        all += event::split(&body, &limits).count();
+    }
+    println!("{unchecked} of {all} records need no check");
+    assert!(unchecked * 10 > all * 8, "{unchecked} of {all} records need no check");
+}
+
 /// Hand-picked columns, read by other means.
 fn check_against_serde(batch: &RecordBatch, row: usize, record: &str) {
     let value: serde_json::Value = serde_json::from_str(record).unwrap();

@@ -169,7 +169,7 @@ fn object(value: impl Strategy<Value = Json>) -> impl Strategy<Value = Json> {
     prop::collection::vec((key, value), 0..8).prop_map(Json::Object)
 }
 
-fn any_record() -> impl Strategy<Value = String> {
+pub(super) fn any_record() -> impl Strategy<Value = String> {
     let style =
         prop::sample::select(&[(",", ":"), (", ", ": "), (" ,\n ", " :\t"), (",", ": ")][..]);
     (object(json(4)), style, any::<prop::sample::Index>()).prop_map(|(object, style, place)| {
@@ -237,6 +237,53 @@ proptest! {
         prop_assert_eq!(back.value(0), text);
         prop_assert_eq!(back.value(1), record);
     }
+}
+
+/// A record of all that the walk is sure of.
+pub(super) const USUAL: &str = r#"{"eventVersion":"1.11","userIdentity":{"type":"AssumedRole","principalId":"AROAEX:sess","sessionContext":{"sessionIssuer":{"userName":"Dev"},"attributes":{"creationDate":"2026-01-02T03:00:00Z","mfaAuthenticated":"false"}}},"eventTime":"2026-01-02T03:04:05Z","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"us-east-1","userAgent":"a \"b\" é가🎉","requestParameters":{"bucketName":"a","n":-1.5e+10,"b":true,"not":"12","o":{"c":[1, "x\n"],"d":null}},"responseElements":null,"eventID":"6f0c3b1e-3c4f-4f57-9d3a-0d3a1c1f9a10","readOnly":true,"resources":[{"type":"AWS::S3::Object","ARN":"arn:aws:s3:::a/b"},{"ARN":"arn:aws:s3:::a"},{"ARN":"x","y":[]}],"recipientAccountId":"111111111111","eventCategory":"Data","new":{"a":"b"},"tlsDetails":{"tlsVersion":"TLSv1.3"}}"#;
+
+/// Some bytes of [`USUAL`] changed, put in or taken out.
+pub(super) fn changed_record() -> impl Strategy<Value = String> {
+    let byte = prop_oneof![
+        3 => prop::sample::select(br#""\{}[],:0-.e ntfu1Z"#.to_vec()),
+        1 => 0..128_u8,
+    ];
+    prop::collection::vec((any::<prop::sample::Index>(), byte, 0..3_u8), 1..4).prop_map(|changes| {
+        let mut record = USUAL.as_bytes().to_vec();
+        for (at, byte, kind) in changes {
+            let at = at.index(record.len());
+            match kind {
+                0 => record[at] = byte,
+                1 => record.insert(at, byte),
+                _ => drop(record.remove(at)),
+            }
+        }
+        String::from_utf8_lossy(&record).into_owned()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    /// Each is rebuilt here, and one that the walk was wrongly sure of ends the test.
+    #[test]
+    fn whatever_is_broken_in_a_record_comes_back(record in changed_record()) {
+        let header = event::read_again(USUAL.as_bytes()).unwrap();
+        let mut decoder = Decoder::new();
+        for record in [USUAL, &record, USUAL] {
+            decoder.push_checked(RowIn { account: ACCOUNT, record: record.as_bytes() }, &header).unwrap();
+        }
+        let back = records(&decoder.finish()).unwrap();
+        prop_assert_eq!(back.value(1), record);
+        prop_assert_eq!(back.value(2), USUAL);
+    }
+}
+
+#[test]
+fn the_walk_is_sure_of_the_usual() {
+    let mut decoder = Decoder::new();
+    decoder.push(RowIn { account: ACCOUNT, record: USUAL.as_bytes() }).unwrap();
+    assert!(!decoder.notes.is_unsure);
 }
 
 /// What is beside the record is what the event crate says of it.
