@@ -1,0 +1,167 @@
+//! Leaves of text with one value, or none, for each row.
+
+use arrow::array::{BooleanBufferBuilder, StringArray};
+use arrow::buffer::{BooleanBuffer, OffsetBuffer, ScalarBuffer};
+use parquet::errors::Result;
+
+use super::{Dictionary, Leaf, Plain, Read, cut_short};
+
+/// Stands for no value until it is known how many values there are.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// The distinct values of rows, and which each row has.
+#[derive(Debug)]
+pub struct Coded {
+    /// The number of values stands for null. Rows that are not kept have any.
+    pub of_rows: Vec<u32>,
+    /// A text may be there twice.
+    pub values: StringArray,
+}
+
+/// The values of the rows that are kept; without `kept`, of all.
+pub fn codes(leaf: &Leaf, kept: &[bool]) -> Result<Coded> {
+    let mut texts = Texts::default();
+    let mut of_rows: Vec<u32> = Vec::with_capacity(leaf.rows());
+    let mut pages = leaf.pages()?;
+    while let Some(page) = pages.next(kept)? {
+        let values = match page {
+            Read::Dictionary(dictionary) => {
+                texts.begin(dictionary);
+                continue;
+            }
+            Read::Skipped { rows } => {
+                of_rows.resize(of_rows.len() + rows, NONE);
+                continue;
+            }
+            Read::Values(values) => values,
+        };
+        let first = of_rows.len();
+        let is_kept = |place: usize| kept.is_empty() || kept.get(first + place) == Some(&true);
+        let is_there = |place: usize| {
+            values.definition.is_empty() || values.definition[place] == pages.defined
+        };
+        match values.codes(values.present(pages.defined))? {
+            Some(codes) => {
+                let mut codes = codes.into_iter();
+                for place in 0..values.places {
+                    let code = if is_there(place) { codes.next() } else { None };
+                    of_rows.push(match code {
+                        Some(code) if is_kept(place) => texts.number_of(code)?,
+                        _ => NONE,
+                    });
+                }
+            }
+            None => {
+                let mut plain = Plain::new(&values.body);
+                for place in 0..values.places {
+                    let text = if is_there(place) { Some(plain.next()?) } else { None };
+                    of_rows.push(match text {
+                        Some(text) if is_kept(place) => texts.add(text)?,
+                        _ => NONE,
+                    });
+                }
+            }
+        }
+    }
+    texts.finish(of_rows)
+}
+
+/// Which rows have a value that is wanted.
+pub fn rows_with(leaf: &Leaf, is_wanted: impl Fn(&[u8]) -> bool) -> Result<BooleanBuffer> {
+    let mut holds = BooleanBufferBuilder::new(leaf.rows());
+    let mut wanted: Vec<bool> = Vec::new();
+    let mut pages = leaf.pages()?;
+    while let Some(page) = pages.next(&[])? {
+        let values = match page {
+            Read::Dictionary(dictionary) => {
+                let texts = (0..dictionary.texts.len() as u32).map(|code| dictionary.text(code));
+                wanted = texts.map(|text| text.is_some_and(&is_wanted)).collect();
+                if leaf.is_all_coded() && !wanted.contains(&true) {
+                    return Ok(BooleanBuffer::new_unset(leaf.rows()));
+                }
+                continue;
+            }
+            Read::Skipped { rows } => {
+                holds.append_n(rows, false);
+                continue;
+            }
+            Read::Values(values) => values,
+        };
+        let is_there = |place: usize| {
+            values.definition.is_empty() || values.definition[place] == pages.defined
+        };
+        match values.codes(values.present(pages.defined))? {
+            Some(codes) => {
+                if codes.iter().any(|code| *code as usize >= wanted.len()) {
+                    return Err(cut_short());
+                }
+                let mut codes = codes.into_iter();
+                for place in 0..values.places {
+                    let code = if is_there(place) { codes.next() } else { None };
+                    holds.append(code.is_some_and(|code| wanted[code as usize]));
+                }
+            }
+            None => {
+                let mut plain = Plain::new(&values.body);
+                for place in 0..values.places {
+                    holds.append(is_there(place) && is_wanted(plain.next()?));
+                }
+            }
+        }
+    }
+    match holds.len() == leaf.rows() {
+        true => Ok(holds.finish()),
+        false => Err(cut_short()),
+    }
+}
+
+/// Gathers the texts that are used.
+#[derive(Default)]
+pub(super) struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<i32>,
+    dictionary: Option<Dictionary>,
+    /// The numbers that the dictionary's codes have got.
+    numbers: Vec<u32>,
+}
+
+impl Texts {
+    pub fn begin(&mut self, dictionary: Dictionary) {
+        self.numbers = vec![NONE; dictionary.texts.len()];
+        self.dictionary = Some(dictionary);
+    }
+
+    pub fn number_of(&mut self, code: u32) -> Result<u32> {
+        match self.numbers.get(code as usize) {
+            Some(&NONE) => {}
+            Some(number) => return Ok(*number),
+            None => return Err(cut_short()),
+        }
+        let dictionary = self.dictionary.take().ok_or_else(cut_short)?;
+        let number = match dictionary.text(code) {
+            Some(text) => self.add(text),
+            None => Err(cut_short()),
+        };
+        self.dictionary = Some(dictionary);
+        let number = number?;
+        self.numbers[code as usize] = number;
+        Ok(number)
+    }
+
+    pub fn add(&mut self, text: &[u8]) -> Result<u32> {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(i32::try_from(self.bytes.len())?);
+        Ok(self.ends.len() as u32 - 1)
+    }
+
+    pub fn finish(self, mut of_rows: Vec<u32>) -> Result<Coded> {
+        let null = self.ends.len() as u32;
+        of_rows.iter_mut().for_each(|number| *number = (*number).min(null));
+        let mut offsets = Vec::with_capacity(self.ends.len() + 1);
+        offsets.push(0);
+        offsets.extend(self.ends);
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        let values = StringArray::try_new(offsets, self.bytes.into(), None)?;
+        Ok(Coded { of_rows, values })
+    }
+}
