@@ -26,7 +26,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::table::file::{DataFile, Reader};
-use numbers::numbers;
+use numbers::{is_all, numbers};
 
 /// The bytes of a leaf in a row group. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -201,8 +201,8 @@ impl Pages {
             Page::DataPage { buf, num_values, encoding, .. } => {
                 let places = num_values as usize;
                 let mut body = buf;
-                let repetition = self.levels(&mut body, self.repeated, places)?;
-                let definition = self.levels(&mut body, self.defined, places)?;
+                let repetition = self.levels(&mut body, self.repeated, 0, places)?;
+                let definition = self.levels(&mut body, self.defined, self.defined, places)?;
                 self.next += 1;
                 Ok(Some(Read::Values(Values { repetition, definition, places, body, encoding })))
             }
@@ -210,8 +210,8 @@ impl Pages {
         }
     }
 
-    /// Takes levels, behind their length, off the front of a page.
-    fn levels(&self, body: &mut Bytes, max: u32, places: usize) -> Result<Vec<u32>> {
+    /// Takes levels, behind their length, off the front of a page; none if all are the `usual` one.
+    fn levels(&self, body: &mut Bytes, max: u32, usual: u32, places: usize) -> Result<Vec<u32>> {
         if max == 0 {
             return Ok(Vec::new());
         }
@@ -220,13 +220,28 @@ impl Pages {
         if len > body.len() {
             return Err(cut_short());
         }
-        let mut levels = Vec::with_capacity(places);
-        numbers(&body.split_to(len), u32::BITS - max.leading_zeros(), places, &mut levels)?;
+        let packed = body.split_to(len);
+        let mut levels = Vec::new();
+        if !is_all(&packed, usual, places) {
+            levels.reserve(places);
+            numbers(&packed, u32::BITS - max.leading_zeros(), places, &mut levels)?;
+        }
         Ok(levels)
     }
 }
 
 impl Values {
+    /// The repetition and definition level of each place.
+    fn levels(&self, defined: u32) -> impl Iterator<Item = (u32, u32)> {
+        let level = |levels: &[u32], place: usize, usual: u32| match levels.is_empty() {
+            true => usual,
+            false => levels[place],
+        };
+        (0..self.places).map(move |place| {
+            (level(&self.repetition, place, 0), level(&self.definition, place, defined))
+        })
+    }
+
     /// The codes of those places that have a value, if the page has codes.
     fn codes(&self, present: usize) -> Result<Option<Vec<u32>>> {
         if !is_dictionary(self.encoding) {

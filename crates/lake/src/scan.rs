@@ -12,6 +12,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::{DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
@@ -122,16 +123,13 @@ impl Events {
                 scanned.add(planned.with_extension(file), rows);
             }
         }
-        let source = || {
-            ParquetSource::new(self.stored.clone())
-                .with_parquet_file_reader_factory(Arc::new(Files))
-                // The row groups have been chosen by filters that stay in memory.
-                .with_bloom_filter_on_read(false)
-        };
-        // Where the rows are known, filters of the plan would only make it read around them again.
+        let mut of_picked = TableParquetOptions::default();
+        // The columns of filters are kept in whole batches: where few rows are known, that would read
+        // all that lies between them.
+        of_picked.global.max_predicate_cache_size = Some(0);
         let plans = [
-            scanned.plan(source().with_pushdown_filters(true), &self.stored, stored)?,
-            picked.plan(source().with_pushdown_filters(false), &self.stored, stored)?,
+            scanned.plan(TableParquetOptions::default(), &self.stored, stored)?,
+            picked.plan(of_picked, &self.stored, stored)?,
         ];
         Ok(plans.into_iter().flatten().collect())
     }
@@ -152,13 +150,19 @@ impl Wanted {
 
     fn plan(
         self,
-        source: ParquetSource,
+        options: TableParquetOptions,
         schema: &SchemaRef,
         columns: &[usize],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         if self.files.is_empty() {
             return Ok(None);
         }
+        let source = ParquetSource::new(schema.clone())
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(Files))
+            // The row groups have been chosen by filters that stay in memory.
+            .with_bloom_filter_on_read(false)
+            .with_pushdown_filters(true);
         let mut statistics = Statistics::new_unknown(schema);
         statistics.num_rows = Precision::Exact(usize::try_from(self.rows).unwrap_or(usize::MAX));
         let scan = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))

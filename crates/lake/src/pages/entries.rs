@@ -73,9 +73,9 @@ pub fn codes(keys: &Leaf, values: &Leaf, key: &str, kept: &[bool]) -> Result<Cod
         let mut plain = Plain::new(&page.body);
         // How many values were passed, and how many of them were read, where they are texts.
         let (mut passed, mut read) = (0, 0);
-        for (repetition, definition) in page.repetition.iter().zip(&page.definition) {
-            let place = walk.step(*repetition);
-            let is_there = *definition == pages.defined;
+        for (repetition, definition) in page.levels(pages.defined) {
+            let place = walk.step(repetition);
+            let is_there = definition == pages.defined;
             if places.next_if_eq(&place).is_some() && is_there {
                 of_rows[place.row as usize] = match &codes {
                     Some(codes) => texts.number_of(codes[passed])?,
@@ -120,9 +120,9 @@ fn places(keys: &Leaf, key: &str, kept: &[bool]) -> Result<Vec<Place>> {
         };
         let mut codes = page.codes(page.present(pages.defined))?.map(Vec::into_iter);
         let mut plain = Plain::new(&page.body);
-        for (repetition, definition) in page.repetition.iter().zip(&page.definition) {
-            let place = walk.step(*repetition);
-            if *definition != pages.defined {
+        for (repetition, definition) in page.levels(pages.defined) {
+            let place = walk.step(repetition);
+            if definition != pages.defined {
                 continue;
             }
             let is_it = match &mut codes {

@@ -36,27 +36,34 @@ pub fn codes(leaf: &Leaf, kept: &[bool]) -> Result<Coded> {
             Read::Values(values) => values,
         };
         let first = of_rows.len();
-        let is_kept = |place: usize| kept.is_empty() || kept.get(first + place) == Some(&true);
-        let is_there = |place: usize| {
-            values.definition.is_empty() || values.definition[place] == pages.defined
+        let kept = match kept.is_empty() {
+            true => kept,
+            false => kept.get(first..first + values.places).ok_or_else(cut_short)?,
         };
         match values.codes(values.present(pages.defined))? {
+            Some(codes) if kept.is_empty() => {
+                let numbers = texts.all_numbers(&codes)?;
+                spread(numbers, &values.definition, pages.defined, &mut of_rows);
+            }
             Some(codes) => {
-                let mut codes = codes.into_iter();
-                for place in 0..values.places {
-                    let code = if is_there(place) { codes.next() } else { None };
-                    of_rows.push(match code {
-                        Some(code) if is_kept(place) => texts.number_of(code)?,
-                        _ => NONE,
-                    });
+                spread(codes.into_iter(), &values.definition, pages.defined, &mut of_rows);
+                for (number, kept) in of_rows[first..].iter_mut().zip(kept) {
+                    if !kept {
+                        *number = NONE;
+                    } else if *number != NONE {
+                        *number = texts.number_of(*number)?;
+                    }
                 }
             }
             None => {
                 let mut plain = Plain::new(&values.body);
-                for place in 0..values.places {
-                    let text = if is_there(place) { Some(plain.next()?) } else { None };
+                for (place, (_, definition)) in values.levels(pages.defined).enumerate() {
+                    let text = match definition == pages.defined {
+                        true => Some(plain.next()?),
+                        false => None,
+                    };
                     of_rows.push(match text {
-                        Some(text) if is_kept(place) => texts.add(text)?,
+                        Some(text) if kept.is_empty() || kept[place] => texts.add(text)?,
                         _ => NONE,
                     });
                 }
@@ -64,6 +71,26 @@ pub fn codes(leaf: &Leaf, kept: &[bool]) -> Result<Coded> {
         }
     }
     texts.finish(of_rows)
+}
+
+/// Puts numbers in the places that have a value.
+fn spread(
+    mut numbers: impl Iterator<Item = u32>,
+    definition: &[u32],
+    defined: u32,
+    to: &mut Vec<u32>,
+) {
+    if definition.is_empty() {
+        to.extend(numbers);
+        return;
+    }
+    to.reserve(definition.len());
+    for level in definition {
+        to.push(match *level == defined {
+            true => numbers.next().unwrap_or(NONE),
+            false => NONE,
+        });
+    }
 }
 
 /// Which rows have a value that is wanted.
@@ -87,24 +114,21 @@ pub fn rows_with(leaf: &Leaf, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Boole
             }
             Read::Values(values) => values,
         };
-        let is_there = |place: usize| {
-            values.definition.is_empty() || values.definition[place] == pages.defined
-        };
         match values.codes(values.present(pages.defined))? {
             Some(codes) => {
                 if codes.iter().any(|code| *code as usize >= wanted.len()) {
                     return Err(cut_short());
                 }
                 let mut codes = codes.into_iter();
-                for place in 0..values.places {
-                    let code = if is_there(place) { codes.next() } else { None };
+                for (_, definition) in values.levels(pages.defined) {
+                    let code = if definition == pages.defined { codes.next() } else { None };
                     holds.append(code.is_some_and(|code| wanted[code as usize]));
                 }
             }
             None => {
                 let mut plain = Plain::new(&values.body);
-                for place in 0..values.places {
-                    holds.append(is_there(place) && is_wanted(plain.next()?));
+                for (_, definition) in values.levels(pages.defined) {
+                    holds.append(definition == pages.defined && is_wanted(plain.next()?));
                 }
             }
         }
@@ -123,12 +147,32 @@ pub(super) struct Texts {
     dictionary: Option<Dictionary>,
     /// The numbers that the dictionary's codes have got.
     numbers: Vec<u32>,
+    /// The number of the dictionary's first text, once all of it is taken.
+    first: Option<u32>,
 }
 
 impl Texts {
     pub fn begin(&mut self, dictionary: Dictionary) {
         self.numbers = vec![NONE; dictionary.texts.len()];
         self.dictionary = Some(dictionary);
+    }
+
+    /// The numbers of codes, of which most of the dictionary is used.
+    fn all_numbers(&mut self, codes: &[u32]) -> Result<impl Iterator<Item = u32>> {
+        if self.first.is_none() {
+            self.first = Some(self.ends.len() as u32);
+            let dictionary = self.dictionary.take().ok_or_else(cut_short)?;
+            for (begin, end) in &dictionary.texts {
+                let text = dictionary.bytes.get(*begin as usize..*end as usize);
+                self.add(text.ok_or_else(cut_short)?)?;
+            }
+            self.dictionary = Some(dictionary);
+        }
+        let first = self.first.unwrap_or(0);
+        match codes.iter().max().is_none_or(|last| (*last as usize) < self.numbers.len()) {
+            true => Ok(codes.iter().map(move |code| first + code)),
+            false => Err(cut_short()),
+        }
     }
 
     pub fn number_of(&mut self, code: u32) -> Result<u32> {
