@@ -321,6 +321,8 @@ async fn counting_by_codes_gives_what_counting_by_values_gives() {
         "eventSource, eventName, count(*) AS n FROM t GROUP BY 1, 2",
         "coalesce(userIdentity.arn, '') AS arn, errorCode, count(*) FROM t WHERE errorCode IS NULL GROUP BY 1, 2",
         "date_trunc('hour', eventTime) AS hour, count(*) AS n FROM t GROUP BY 1",
+        "date_trunc('day', eventTime) AS day, eventName, count(*) AS n FROM t GROUP BY 1, 2",
+        "date_trunc('minute', eventTime), count(*) AS n FROM t WHERE userIdentity.userName = 'mallory' GROUP BY 1",
         "count(DISTINCT userIdentity.principalId) FROM t",
         "DISTINCT userIdentity.userName FROM t",
         "readOnly, upper(awsRegion), day(eventTime), count(*) FROM t GROUP BY 1, 2, 3",

@@ -42,11 +42,11 @@ pub fn codes(leaf: &Leaf, kept: &[bool]) -> Result<Coded> {
         };
         match values.codes(values.present(pages.defined))? {
             Some(codes) if kept.is_empty() => {
-                let numbers = texts.all_numbers(&codes)?;
+                let numbers = texts.all_numbers(codes)?;
                 spread(numbers, &values.definition, pages.defined, &mut of_rows);
             }
             Some(codes) => {
-                spread(codes.into_iter(), &values.definition, pages.defined, &mut of_rows);
+                spread(codes, &values.definition, pages.defined, &mut of_rows);
                 for (number, kept) in of_rows[first..].iter_mut().zip(kept) {
                     if !kept {
                         *number = NONE;
@@ -74,23 +74,21 @@ pub fn codes(leaf: &Leaf, kept: &[bool]) -> Result<Coded> {
 }
 
 /// Puts numbers in the places that have a value.
-fn spread(
-    mut numbers: impl Iterator<Item = u32>,
-    definition: &[u32],
-    defined: u32,
-    to: &mut Vec<u32>,
-) {
+fn spread(mut numbers: Vec<u32>, definition: &[u32], defined: u32, to: &mut Vec<u32>) {
     if definition.is_empty() {
         to.extend(numbers);
         return;
     }
-    to.reserve(definition.len());
-    for level in definition {
-        to.push(match *level == defined {
-            true => numbers.next().unwrap_or(NONE),
-            false => NONE,
-        });
-    }
+    // Where values are missing follows no rule, so nothing branches on it.
+    numbers.push(NONE);
+    let last = numbers.len() - 1;
+    let mut next = 0;
+    to.extend(definition.iter().map(|level| {
+        let is_there = *level == defined;
+        let number = numbers[next.min(last)];
+        next += usize::from(is_there);
+        if is_there { number } else { NONE }
+    }));
 }
 
 /// Which rows have a value that is wanted.
@@ -118,6 +116,10 @@ pub fn rows_with(leaf: &Leaf, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Boole
             Some(codes) => {
                 if codes.iter().any(|code| *code as usize >= wanted.len()) {
                     return Err(cut_short());
+                }
+                if !codes.iter().any(|code| wanted[*code as usize]) {
+                    holds.append_n(values.places, false);
+                    continue;
                 }
                 let mut codes = codes.into_iter();
                 for (_, definition) in values.levels(pages.defined) {
@@ -158,7 +160,7 @@ impl Texts {
     }
 
     /// The numbers of codes, of which most of the dictionary is used.
-    fn all_numbers(&mut self, codes: &[u32]) -> Result<impl Iterator<Item = u32>> {
+    fn all_numbers(&mut self, mut codes: Vec<u32>) -> Result<Vec<u32>> {
         if self.first.is_none() {
             self.first = Some(self.ends.len() as u32);
             let dictionary = self.dictionary.take().ok_or_else(cut_short)?;
@@ -169,10 +171,13 @@ impl Texts {
             self.dictionary = Some(dictionary);
         }
         let first = self.first.unwrap_or(0);
-        match codes.iter().max().is_none_or(|last| (*last as usize) < self.numbers.len()) {
-            true => Ok(codes.iter().map(move |code| first + code)),
-            false => Err(cut_short()),
+        if codes.iter().max().is_some_and(|last| *last as usize >= self.numbers.len()) {
+            return Err(cut_short());
         }
+        if first > 0 {
+            codes.iter_mut().for_each(|code| *code += first);
+        }
+        Ok(codes)
     }
 
     pub fn number_of(&mut self, code: u32) -> Result<u32> {
