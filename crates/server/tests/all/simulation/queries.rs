@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use catalog::{NewQuery, Query, QueryStatus, QueryStore};
 use durable::Fault;
-use server::lake::Readable;
+use server::lake::{Ask, QueryLimits, Readable};
 use server::settings::QuerySettings;
 
 use super::imports::{delete_store, make_store, store_arn, table};
@@ -91,7 +91,14 @@ async fn a_query_whose_call_is_cut_off_is_queued_or_not_there() {
         let readable = Readable { table: table(), account: None };
         let tables = [(table().as_str().to_owned(), readable)].into();
         let node = world.node();
-        let ask = server::queries::ask(node, query.statement.clone(), Vec::new(), tables);
+        let limits = QueryLimits {
+            memory_bytes_max: 1 << 20,
+            spill_folder: world.data().join("spill"),
+            spill_bytes_max: 1 << 20,
+            threads: 1,
+        };
+        let statement = query.statement.clone();
+        let ask = Ask { statement, parameters: Vec::new(), tables, limits };
         let prepared = node.lake.prepare(ask).await.unwrap();
         let entering = node.queries.begin_at_once(&query, prepared, 1).ok().unwrap();
         if is_in_catalog {
