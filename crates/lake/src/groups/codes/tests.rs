@@ -19,7 +19,7 @@ fn text(row: usize) -> Option<String> {
     match row / 300 % 3 {
         0 => None,
         1 => Some(format!("name-{}", row % 7)),
-        _ => (row % 5 != 0).then(|| format!("long-and-never-again-{row}")),
+        _ => (!row.is_multiple_of(5)).then(|| format!("long-and-never-again-{row}")),
     }
 }
 
