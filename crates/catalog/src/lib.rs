@@ -90,6 +90,8 @@ impl Catalog {
         // One connection: SQLite has one writer anyway, and every call here is short.
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
+            // It is tested when it is given back.
+            .test_before_acquire(false)
             // SQLite ends a transaction by itself when the disk is full or fails; sqlx does not
             // notice, and the connection could never begin another. It is replaced.
             .after_release(|connection, _| {

@@ -1,6 +1,7 @@
 //! Queries: queued, run, ended, kept for a while.
 //!
 //! ```text
+//!   add_running_query ───────────────────────────▼
 //!   add_query ─▶ QUEUED ─ begin_next_query ─▶ RUNNING ─ end_query ─▶ FINISHED, FAILED, TIMED_OUT
 //!                  ▲ └───────── cancel_query ───┴───────────────────▶ CANCELLED
 //!                  └── requeue_queries ◀── the server stopped meanwhile
@@ -118,6 +119,8 @@ pub struct QueryEnd {
     pub error: Option<String>,
     pub statistics: QueryStatistics,
     pub ended_ms: i64,
+    /// The result, if it is to lie in the catalog.
+    pub result: Option<Vec<u8>>,
 }
 
 /// What ListQueries asks for.
@@ -153,6 +156,24 @@ impl Catalog {
         query: &NewQuery,
         unfinished_max: usize,
     ) -> Result<bool, CatalogError> {
+        self.add(query, unfinished_max, QueryStatus::Queued).await
+    }
+
+    /// The same for a query that has begun already.
+    pub async fn add_running_query(
+        &self,
+        query: &NewQuery,
+        unfinished_max: usize,
+    ) -> Result<bool, CatalogError> {
+        self.add(query, unfinished_max, QueryStatus::Running).await
+    }
+
+    async fn add(
+        &self,
+        query: &NewQuery,
+        unfinished_max: usize,
+        status: QueryStatus,
+    ) -> Result<bool, CatalogError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let unfinished: i64 = sqlx::query(
             "SELECT count(*) AS n FROM queries
@@ -167,8 +188,8 @@ impl Catalog {
             return Ok(false);
         }
         let number = sqlx::query(
-            "INSERT INTO queries (id, account, region, statement, parameters, alias, prompt, status, created_ms, delivery_uri, delivery_status)
-             VALUES (?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, NULL)",
+            "INSERT INTO queries (id, account, region, statement, parameters, alias, prompt, status, attempts, created_ms, delivery_uri, delivery_status)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
         )
         .bind(&query.id)
         .bind(&query.account)
@@ -177,6 +198,8 @@ impl Catalog {
         .bind(serde_json::to_string(&query.parameters).expect("a list of texts is always JSON"))
         .bind(&query.alias)
         .bind(&query.prompt)
+        .bind(status.name())
+        .bind(i64::from(status == QueryStatus::Running))
         .bind(query.created_ms)
         .bind(&query.delivery_uri)
         .execute(&mut *tx)
@@ -276,6 +299,7 @@ impl Catalog {
 
     /// Ends a running query. False when it is not running any more, as after a cancel.
     pub async fn end_query(&self, id: &str, end: &QueryEnd) -> Result<bool, CatalogError> {
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let ended = sqlx::query(
             "UPDATE queries SET status = ?1, error = ?2, ended_ms = ?3, events_matched = ?4, events_scanned = ?5,
                  bytes_scanned = ?6, execution_ms = ?7, rows = ?8,
@@ -292,9 +316,31 @@ impl Catalog {
         .bind(to_sql(end.statistics.rows))
         .bind(DELIVERY_PENDING)
         .bind(id)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        Ok(ended.rows_affected() == 1)
+        let has_ended = ended.rows_affected() == 1;
+        if let Some(result) = end.result.as_deref().filter(|_| has_ended) {
+            sqlx::query(
+                "INSERT INTO query_results (query, bytes) SELECT number, ? FROM queries WHERE id = ?",
+            )
+            .bind(result)
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(has_ended)
+    }
+
+    /// The result of a query, if it lies in the catalog.
+    pub async fn query_result(&self, id: &str) -> Result<Option<Vec<u8>>, CatalogError> {
+        let row = sqlx::query(
+            "SELECT bytes FROM query_results JOIN queries ON queries.number = query_results.query WHERE id = ?",
+        )
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| row.try_get("bytes")).transpose()?)
     }
 
     /// Cancels a query that is queued or running. False when it has ended.
@@ -332,6 +378,17 @@ impl Catalog {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// Queues a running query again, as if it had not been begun.
+    pub async fn put_back_query(&self, id: &str) -> Result<(), CatalogError> {
+        sqlx::query(
+            "UPDATE queries SET status = 'QUEUED', attempts = attempts - 1 WHERE id = ? AND status = 'RUNNING'",
+        )
+        .bind(id)
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 

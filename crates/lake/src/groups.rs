@@ -31,7 +31,6 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::scalar::ScalarValue;
 
-pub use codes::coded;
 use scan::Groups;
 pub use term::Term;
 

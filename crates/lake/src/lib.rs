@@ -13,6 +13,7 @@ mod groups;
 mod import;
 mod lake;
 mod lookup;
+mod pages;
 mod prune;
 mod query;
 pub mod record;

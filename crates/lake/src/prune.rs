@@ -17,7 +17,7 @@ use parquet::bloom_filter::Sbbf;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
-use crate::groups::codes::{self, Source};
+use crate::groups::codes;
 use crate::table::file::DataFile;
 use crate::table::log::FileEntry;
 
@@ -158,21 +158,17 @@ impl Conditions {
         let known = metadata.row_group(row_group);
         let mut kept: Option<BooleanBuffer> = None;
         for equal in &self.equal {
-            let chunk = known.columns().iter().find(|c| c.column_path().string() == equal.path);
-            let Some(chunk) = chunk else { continue };
             if equal.path == "eventid"
                 && let Some(holds) = codes::rows_with_ids(file, row_group, &equal.values).await?
             {
                 kept = Some(kept.map_or_else(|| holds.clone(), |kept| &kept & &holds));
                 continue;
             }
-            let is_coded = chunk.dictionary_page_offset().is_some();
-            let source = Source::Text(equal.path.split('.').map(str::to_owned).collect());
-            let holds = codes::rows_with(file, row_group, &source, is_coded, &equal.values).await?;
-            kept = Some(match kept {
-                Some(kept) => &kept & &holds,
-                None => holds,
-            });
+            let holds = codes::rows_with(file, row_group, &equal.path, &equal.values).await?;
+            kept = match (kept, holds) {
+                (Some(kept), Some(holds)) => Some(&kept & &holds),
+                (one, other) => one.or(other),
+            };
         }
         let few = usize::try_from(known.num_rows()).unwrap_or(usize::MAX) / FEW_ROWS_OF;
         Ok(kept

@@ -12,6 +12,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::{DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
@@ -100,43 +101,74 @@ impl Events {
         &self,
         conditions: &Conditions,
         stored: &[usize],
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
         let candidates =
             self.view.files.iter().filter(|file| conditions.may_match_file(&file.entry)).cloned();
-        let mut files = Vec::new();
-        let mut rows = 0;
+        let (mut scanned, mut picked) = (Wanted::default(), Wanted::default());
         if conditions.look_inside() {
             let conditions = Arc::new(conditions.clone());
             let looking: Vec<_> =
                 candidates.map(|file| tokio::spawn(chosen(file, conditions.clone()))).collect();
             for looked in looking {
-                let found = looked.await.map_err(|e| DataFusionError::External(e.into()))??;
-                if let Some((planned, count)) = found {
-                    files.push(planned);
-                    rows += count;
+                match looked.await.map_err(|e| DataFusionError::External(e.into()))?? {
+                    Some(Chosen { file, rows, is_picked: true }) => picked.add(file, rows),
+                    Some(Chosen { file, rows, is_picked: false }) => scanned.add(file, rows),
+                    None => {}
                 }
             }
         } else {
             for file in candidates {
-                rows += file.entry.rows;
                 let planned = PartitionedFile::new(file.entry.path.clone(), file.entry.bytes);
-                files.push(planned.with_extension(file));
+                let rows = file.entry.rows;
+                scanned.add(planned.with_extension(file), rows);
             }
         }
-        if files.is_empty() {
+        let mut of_picked = TableParquetOptions::default();
+        // The columns of filters are kept in whole batches: where few rows are known, that would read
+        // all that lies between them.
+        of_picked.global.max_predicate_cache_size = Some(0);
+        let plans = [
+            scanned.plan(TableParquetOptions::default(), &self.stored, stored)?,
+            picked.plan(of_picked, &self.stored, stored)?,
+        ];
+        Ok(plans.into_iter().flatten().collect())
+    }
+}
+
+/// Files of a plan.
+#[derive(Default)]
+struct Wanted {
+    files: Vec<PartitionedFile>,
+    rows: u64,
+}
+
+impl Wanted {
+    fn add(&mut self, file: PartitionedFile, rows: u64) {
+        self.files.push(file);
+        self.rows += rows;
+    }
+
+    fn plan(
+        self,
+        options: TableParquetOptions,
+        schema: &SchemaRef,
+        columns: &[usize],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if self.files.is_empty() {
             return Ok(None);
         }
-        let source = ParquetSource::new(self.stored.clone())
+        let source = ParquetSource::new(schema.clone())
+            .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(Files))
             // The row groups have been chosen by filters that stay in memory.
             .with_bloom_filter_on_read(false)
             .with_pushdown_filters(true);
-        let mut statistics = Statistics::new_unknown(&self.stored);
-        statistics.num_rows = Precision::Exact(usize::try_from(rows).unwrap_or(usize::MAX));
+        let mut statistics = Statistics::new_unknown(schema);
+        statistics.num_rows = Precision::Exact(usize::try_from(self.rows).unwrap_or(usize::MAX));
         let scan = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
-            .with_file_groups(vec![FileGroup::new(files)])
+            .with_file_groups(vec![FileGroup::new(self.files)])
             .with_statistics(statistics)
-            .with_projection_indices(Some(stored.to_vec()))?
+            .with_projection_indices(Some(columns.to_vec()))?
             .build();
         Ok(Some(DataSourceExec::from_data_source(scan)))
     }
@@ -216,26 +248,37 @@ impl TableProvider for Events {
     }
 }
 
-/// A file with the row groups, or the rows of them, that may be wanted, and how many rows it has; or
-/// nothing.
-async fn chosen(
-    file: Arc<DataFile>,
-    conditions: Arc<Conditions>,
-) -> Result<Option<(PartitionedFile, u64)>> {
+/// A file with the row groups, or the rows of them, that may be wanted.
+struct Chosen {
+    file: PartitionedFile,
+    /// Of the whole file.
+    rows: u64,
+    /// Are they rows throughout?
+    is_picked: bool,
+}
+
+async fn chosen(file: Arc<DataFile>, conditions: Arc<Conditions>) -> Result<Option<Chosen>> {
     let row_groups = conditions.row_groups(&file).await?;
     let mut plan = ParquetAccessPlan::new_none(file.metadata().await?.num_row_groups());
-    let mut is_needed = false;
+    let (mut is_needed, mut is_picked) = (false, true);
     for row_group in row_groups {
         match conditions.rows(&file, row_group).await? {
             Some(rows) if !rows.selects_any() => continue,
             Some(rows) => plan.set(row_group, RowGroupAccess::Selection(rows)),
-            None => plan.scan(row_group),
+            None => {
+                plan.scan(row_group);
+                is_picked = false;
+            }
         }
         is_needed = true;
     }
+    if !is_needed {
+        return Ok(None);
+    }
     let planned = PartitionedFile::new(file.entry.path.clone(), file.entry.bytes);
     let rows = file.entry.rows;
-    Ok(is_needed.then(|| (planned.with_extension(plan).with_extension(file), rows)))
+    let planned = planned.with_extension(plan).with_extension(file);
+    Ok(Some(Chosen { file: planned, rows, is_picked }))
 }
 
 /// Opens files with the footers that are in memory.

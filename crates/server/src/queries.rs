@@ -1,11 +1,15 @@
-//! Queries: from a statement in the catalog to rows in a file.
+//! Queries: from a statement in the catalog to its rows.
 //!
 //! ```text
-//!   StartQuery ─▶ catalog: QUEUED ─▶ run_queries ─▶ RUNNING ─ lake ─▶ data/queries/ID.rows.tmp
-//!        CancelQuery ─▶ CANCELLED        │                                │ whole and synced
-//!                                        ▼                                ▼
-//!                               FINISHED … in the catalog ◀────────── ID.rows ─▶ deliver_query_results ─▶ S3
+//!   StartQuery ─ no place ─▶ catalog: QUEUED ─▶ run_queries ─▶ RUNNING ─ lake ─▶ data/queries/ID.rows.tmp
+//!       │ a place is free                           ▲  │                            │ whole and synced
+//!       └─ begun at once, beside its entry: RUNNING ┘  ▼                            ▼
+//!                       FINISHED … in the catalog, with small results ◀────────── ID.rows
+//!                                                                  ─▶ deliver_query_results ─▶ S3
 //! ```
+//! Most queries take less time than it takes to make one durable that waits, so a query runs while it
+//! is entered; nobody learns of its result before both are done.
+//!
 //! A query only reads, so one that was running when the server stopped runs again from its start;
 //! one that has stopped the server twice fails. [`results`] is the file, [`delivered`] what goes to
 //! a bucket.
@@ -19,8 +23,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use catalog::{Deletion, Query, QueryEnd, QueryStatistics, QueryStatus, QueryStore};
-use tokio::sync::{Notify, watch};
+use catalog::{Deletion, NewQuery, QueryEnd, QueryStatistics, QueryStatus, QueryStore};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,7 +32,7 @@ use crate::lake::{
     Ask, LakeFault, Prepared, Progress, QueryFault, QueryLimits, Readable, TableName,
 };
 use crate::node::Node;
-use results::ResultsWriter;
+use results::{Results, ResultsWriter, Row};
 
 /// How long the lake may take to notice that nobody wants the answer any more.
 const GRACE: Duration = Duration::from_millis(800);
@@ -37,6 +41,9 @@ const KEPT_MAX: Duration = Duration::from_secs(1);
 /// API reference: ErrorMessage has at most 1000 characters.
 const MESSAGE_CHARS_MAX: usize = 1000;
 
+/// Why a result cannot be read: it goes to our log.
+pub type Fault = Box<dyn std::error::Error + Send + Sync>;
+
 /// What runs now.
 #[derive(Debug)]
 pub struct Queries {
@@ -44,11 +51,54 @@ pub struct Queries {
     running: Mutex<HashMap<String, Arc<Running>>>,
     /// Something may have been queued since the last look.
     queued: AtomicBool,
+    /// Some are queued for which there was no place.
+    crowded: AtomicBool,
+    /// Begun by StartQuery, until the worker takes them.
+    begun: Mutex<Vec<BegunQuery>>,
     woken: Notify,
     /// Queries that StartQuery has just prepared, until they run.
     kept: Mutex<HashMap<String, Kept>>,
     /// How many have ended: changes tell those who wait for one.
     ended: watch::Sender<u64>,
+}
+
+/// A query that runs while it is entered in the catalog.
+pub struct BegunQuery {
+    pub asked: NewQuery,
+    pub running: Arc<Running>,
+    pub prepared: Box<dyn Prepared>,
+    pub entered: oneshot::Receiver<()>,
+}
+
+impl std::fmt::Debug for BegunQuery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BegunQuery").field("asked", &self.asked).finish_non_exhaustive()
+    }
+}
+
+/// Whoever enters a query that has begun holds this. Dropped before, the query ends without a trace.
+#[derive(Debug)]
+pub struct Entering {
+    running: Arc<Running>,
+    entered: Option<oneshot::Sender<()>>,
+}
+
+impl Entering {
+    /// The catalog has it, running.
+    pub fn done(mut self) {
+        if let Some(entered) = self.entered.take() {
+            // Without a receiver the worker is gone, and the server with it.
+            let _ = entered.send(());
+        }
+    }
+}
+
+impl Drop for Entering {
+    fn drop(&mut self) {
+        if self.entered.is_some() {
+            self.running.cancelled.cancel();
+        }
+    }
 }
 
 struct Kept {
@@ -76,6 +126,8 @@ impl Queries {
             running: Mutex::default(),
             // A run before this one may have left some.
             queued: AtomicBool::new(true),
+            crowded: AtomicBool::new(false),
+            begun: Mutex::default(),
             woken: Notify::new(),
             kept: Mutex::default(),
             ended: watch::Sender::new(0),
@@ -133,6 +185,53 @@ impl Queries {
         self.queued.swap(false, Ordering::AcqRel)
     }
 
+    /// There is room for no more: those that are queued come first.
+    pub fn set_crowded(&self, crowded: bool) {
+        self.crowded.store(crowded, Ordering::Release);
+    }
+
+    pub fn running_count(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub fn is_running(&self, id: &str) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    /// Begins a query that is not in the catalog yet, if there is a place and none waits for one; else
+    /// gives `prepared` back.
+    pub fn begin_at_once(
+        &self,
+        asked: &NewQuery,
+        prepared: Box<dyn Prepared>,
+        at_once_max: usize,
+    ) -> Result<Entering, Box<dyn Prepared>> {
+        let mut all = self.lock();
+        let others_wait =
+            self.queued.load(Ordering::Acquire) || self.crowded.load(Ordering::Acquire);
+        if others_wait || all.len() >= at_once_max {
+            return Err(prepared);
+        }
+        let running = Arc::new(Running::default());
+        all.insert(asked.id.clone(), running.clone());
+        drop(all);
+        let (sender, entered) = oneshot::channel();
+        let begun =
+            BegunQuery { asked: asked.clone(), running: running.clone(), prepared, entered };
+        self.lock_begun().push(begun);
+        self.woken.notify_one();
+        Ok(Entering { running, entered: Some(sender) })
+    }
+
+    /// What has been begun since the last time.
+    pub fn take_begun(&self) -> Vec<BegunQuery> {
+        std::mem::take(&mut self.lock_begun())
+    }
+
+    fn lock_begun(&self) -> MutexGuard<'_, Vec<BegunQuery>> {
+        self.begun.lock().expect("no holder of this lock can panic")
+    }
+
     pub fn begin(&self, id: &str) -> Arc<Running> {
         let running = Arc::new(Running::default());
         self.lock().insert(id.to_owned(), running.clone());
@@ -157,15 +256,30 @@ impl Queries {
     }
 }
 
-/// Runs a query to its end; `None` if the server is stopping or the query was cancelled, so that
-/// there is nothing to enter.
-pub async fn run(node: &Node, query: &Query, running: &Running) -> Option<QueryEnd> {
+/// How a run ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// To be entered.
+    Ended(QueryEnd),
+    /// Cancelled: the catalog knows.
+    Cancelled,
+    /// Whether the catalog has the query is not known. If it has, it is to run again.
+    NotEntered,
+}
+
+/// Runs a query to its end. `begun` is what one has that is not known to be in the catalog.
+pub async fn run(
+    node: &Node,
+    asked: &NewQuery,
+    running: &Running,
+    begun: Option<(Box<dyn Prepared>, oneshot::Receiver<()>)>,
+) -> Ending {
     let started = node.clock.elapsed();
     let time_max = node.settings.queries.time_max;
-    let path = node.queries.path(&query.asked.id);
+    let (prepared, entered) = begun.unzip();
     let mut writer = None;
     let outcome = {
-        let work = answer(node, query, running, &mut writer, &path);
+        let work = answer(node, asked, prepared, running, &mut writer);
         tokio::pin!(work);
         tokio::select! {
             biased;
@@ -181,41 +295,45 @@ pub async fn run(node: &Node, query: &Query, running: &Running) -> Option<QueryE
             }
         }
     };
+    let is_entered = match entered {
+        Some(entered) => entered.await.is_ok(),
+        None => true,
+    };
     let rows = writer.as_ref().map_or(0, ResultsWriter::rows);
     let (status, error) = match outcome {
-        Outcome::Cancelled => {
-            if let Some(writer) = writer {
-                writer.discard().await;
-            }
-            return None;
-        }
+        Outcome::Cancelled => (QueryStatus::Cancelled, None),
         Outcome::Ended(Ok(())) => (QueryStatus::Finished, None),
         // AWS: what was found until then can be read, but is not delivered.
         Outcome::TimedOut => (
             QueryStatus::TimedOut,
             Some(format!("The query ran longer than {} seconds.", time_max.as_secs_f64())),
         ),
-        Outcome::Ended(Err(fault)) => (QueryStatus::Failed, Some(message(query, fault))),
+        Outcome::Ended(Err(fault)) => (QueryStatus::Failed, Some(message(asked, fault))),
     };
-    let (status, error, rows) = match (status, writer) {
-        (QueryStatus::Failed, writer) => {
-            if let Some(writer) = writer {
-                writer.discard().await;
-            }
-            (status, error, 0)
+    let has_result = matches!(status, QueryStatus::Finished | QueryStatus::TimedOut) && is_entered;
+    let kept = match writer {
+        None => Ok(None),
+        Some(writer) if has_result => writer.finish().await,
+        Some(writer) => {
+            writer.discard().await;
+            Ok(None)
         }
-        (_, None) => (status, error, 0),
-        (_, Some(writer)) => match writer.finish().await {
-            Ok(()) => (status, error, rows),
-            Err(fault) => {
-                tracing::warn!(error = &fault as &dyn std::error::Error, "results not kept");
-                let error = "The query's results could not be kept.".to_owned();
-                (QueryStatus::Failed, Some(error), 0)
-            }
-        },
+    };
+    if !is_entered {
+        return Ending::NotEntered;
+    }
+    let (status, error, rows, result) = match (status, kept) {
+        (QueryStatus::Cancelled, _) => return Ending::Cancelled,
+        (QueryStatus::Failed, _) => (status, error, 0, None),
+        (_, Ok(result)) => (status, error, rows, result),
+        (_, Err(fault)) => {
+            tracing::warn!(error = &fault as &dyn std::error::Error, "results not kept");
+            let error = "The query's results could not be kept.".to_owned();
+            (QueryStatus::Failed, Some(error), 0, None)
+        }
     };
     let took = node.clock.elapsed().saturating_sub(started);
-    Some(QueryEnd {
+    Ending::Ended(QueryEnd {
         status,
         error: error.map(|text| text.chars().take(MESSAGE_CHARS_MAX).collect()),
         statistics: QueryStatistics {
@@ -224,6 +342,7 @@ pub async fn run(node: &Node, query: &Query, running: &Running) -> Option<QueryE
             ..scanned(&running.progress)
         },
         ended_ms: node.clock.now().as_millisecond(),
+        result,
     })
 }
 
@@ -235,34 +354,21 @@ enum Outcome {
 
 async fn answer(
     node: &Node,
-    query: &Query,
+    asked: &NewQuery,
+    prepared: Option<Box<dyn Prepared>>,
     running: &Running,
     writer: &mut Option<ResultsWriter>,
-    path: &Path,
 ) -> Result<(), QueryFault> {
-    let asked = &query.asked;
-    let mut tables = HashMap::new();
-    for store in &asked.stores {
-        tables.insert(store.name.clone(), readable(node, store).await?);
-    }
-    let prepared = match node.queries.take_kept(&asked.id, node.clock.elapsed()) {
+    let prepared = match prepared {
         Some(prepared) => prepared,
-        None => {
-            let ask = ask(node, asked.statement.clone(), asked.parameters.clone(), tables);
-            node.lake.prepare(ask).await?
-        }
+        None => prepared_again(node, asked).await?,
     };
-    let created = ResultsWriter::create(
+    let writer = writer.insert(ResultsWriter::new(
         node.disk.clone(),
-        path.to_owned(),
+        node.queries.path(&asked.id),
         prepared.columns(),
         node.settings.queries.result_bytes_max,
-    );
-    let created = created.await.map_err(|fault| {
-        tracing::warn!(error = &fault as &dyn std::error::Error, "results cannot be kept");
-        QueryFault::Sink("The query's results could not be kept.".to_owned())
-    })?;
-    let writer = writer.insert(created);
+    ));
     prepared.run(writer, running.progress.clone(), running.cancelled.clone()).await
 }
 
@@ -285,6 +391,58 @@ pub fn ask(
             threads: settings.threads,
         },
     }
+}
+
+/// A query that waited. Its stores may be gone meanwhile.
+async fn prepared_again(node: &Node, asked: &NewQuery) -> Result<Box<dyn Prepared>, QueryFault> {
+    let mut tables = HashMap::new();
+    for store in &asked.stores {
+        tables.insert(store.name.clone(), readable(node, store).await?);
+    }
+    if let Some(prepared) = node.queries.take_kept(&asked.id, node.clock.elapsed()) {
+        return Ok(prepared);
+    }
+    let ask = ask(node, asked.statement.clone(), asked.parameters.clone(), tables);
+    node.lake.prepare(ask).await
+}
+
+/// Some rows of a result.
+#[derive(Debug)]
+pub struct Page {
+    pub columns: Vec<String>,
+    /// Of the whole result.
+    pub row_count: u64,
+    pub rows: Vec<Row>,
+}
+
+/// The rows of an ended query, from number `from` on; `None` if it has no result.
+pub async fn page(
+    node: &Node,
+    id: &str,
+    from: u64,
+    rows_max: usize,
+    bytes_max: usize,
+) -> Result<Option<Page>, Fault> {
+    let page = move |mut results: Results| {
+        let rows = results.rows(from, rows_max, bytes_max)?;
+        let (columns, row_count) = (results.columns().to_vec(), results.row_count());
+        Ok::<_, Fault>(Page { columns, row_count, rows })
+    };
+    let path = node.queries.path(id);
+    if let Some(bytes) = node.catalog.query_result(id).await? {
+        return page(Results::of(&path, bytes)?).map(Some);
+    }
+    let read = move || Results::open(&path)?.map(page).transpose();
+    tokio::task::spawn_blocking(read).await?
+}
+
+/// The result of an ended query, if it has one.
+pub async fn results(node: &Node, id: &str) -> Result<Option<Results>, Fault> {
+    let path = node.queries.path(id);
+    Ok(match node.catalog.query_result(id).await? {
+        Some(bytes) => Some(Results::of(&path, bytes)?),
+        None => tokio::task::spawn_blocking(move || Results::open(&path)).await??,
+    })
 }
 
 /// The store's table, if the store is still there.
@@ -316,13 +474,13 @@ pub fn scanned(progress: &Progress) -> QueryStatistics {
 }
 
 /// What the one who asked is told; causes inside go to our log.
-fn message(query: &Query, fault: QueryFault) -> String {
+fn message(asked: &NewQuery, fault: QueryFault) -> String {
     match fault {
         QueryFault::Lake(LakeFault::NoSuchTable(name)) => {
             format!("Event data store {name} was deleted after the query was started.")
         }
         QueryFault::Lake(fault) => {
-            let id = &query.asked.id;
+            let id = &asked.id;
             tracing::error!(query = id, error = &fault as &dyn std::error::Error, "a query failed");
             fault.told()
         }

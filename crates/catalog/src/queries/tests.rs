@@ -37,7 +37,7 @@ fn end(status: QueryStatus) -> QueryEnd {
         execution_ms: 4,
         rows: 5,
     };
-    QueryEnd { status, error: None, statistics, ended_ms: 2000 }
+    QueryEnd { status, error: None, statistics, ended_ms: 2000, result: None }
 }
 
 async fn begun(catalog: &Catalog, after: &str) -> Option<(String, String)> {
@@ -214,4 +214,33 @@ async fn an_alias_is_its_account_s_and_is_forgotten() {
     assert_eq!(newest.unwrap().asked.id, "new");
     catalog.remove_query_aliases(11).await.unwrap();
     assert_eq!(find("a").await, None);
+}
+
+#[tokio::test]
+async fn a_query_that_began_at_once_is_running() {
+    let (_folder, catalog) = open().await;
+    assert!(catalog.add_running_query(&query("q", "a"), 1).await.unwrap());
+    assert!(!catalog.add_running_query(&query("r", "a"), 1).await.unwrap());
+    assert_eq!(begun(&catalog, "").await, None);
+    let found = catalog.query("a", "us-east-1", "q").await.unwrap().unwrap();
+    assert_eq!((found.status, found.attempts), (QueryStatus::Running, 1));
+    catalog.put_back_query("q").await.unwrap();
+    let found = catalog.query("a", "us-east-1", "q").await.unwrap().unwrap();
+    assert_eq!((found.status, found.attempts), (QueryStatus::Queued, 0));
+}
+
+#[tokio::test]
+async fn a_small_result_comes_and_goes_with_its_query() {
+    let (_folder, catalog) = open().await;
+    for id in ["q", "cancelled"] {
+        catalog.add_running_query(&query(id, "a"), 10).await.unwrap();
+    }
+    catalog.cancel_query("cancelled", 5).await.unwrap();
+    let end = QueryEnd { result: Some(b"rows".to_vec()), ..end(QueryStatus::Finished) };
+    assert!(catalog.end_query("q", &end).await.unwrap());
+    assert!(!catalog.end_query("cancelled", &end).await.unwrap());
+    assert_eq!(catalog.query_result("q").await.unwrap().as_deref(), Some(b"rows".as_slice()));
+    assert_eq!(catalog.query_result("cancelled").await.unwrap(), None);
+    catalog.remove_query("q").await.unwrap();
+    assert_eq!(catalog.query_result("q").await.unwrap(), None);
 }

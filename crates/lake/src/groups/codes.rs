@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, new_null_array,
+};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{cast, concat_batches, nullif};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef};
-use datafusion::common::{DataFusionError, Result};
+use arrow::compute::{cast, concat_batches, is_null, nullif};
+use arrow::datatypes::{DataType, Int32Type, Schema};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::Expr;
 use futures::TryStreamExt as _;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::errors::ParquetError;
 
-use crate::schema::{ID_HASH, timestamp};
+use crate::pages::{Leaf, entries, texts};
+use crate::schema::ID_HASH;
 use crate::table::file::{DataFile, Reader};
 
 /// What a value of a row is read from.
@@ -21,6 +24,8 @@ use crate::table::file::{DataFile, Reader};
 pub enum Source {
     /// A text, by the names on the way to it: a column, then members of structs.
     Text(Vec<String>),
+    /// The value of a key in a column of maps.
+    Entry { column: String, key: String },
     /// A column of times or truths, which have no dictionary.
     Plain { column: String, data_type: DataType },
 }
@@ -71,57 +76,153 @@ impl Source {
                 }
                 (*data_type == DataType::Utf8).then_some(Source::Text(path))
             }
+            Expr::ScalarFunction(call) if call.name() == "element_at" => {
+                let [Expr::Column(map), Expr::Literal(ScalarValue::Utf8(Some(key)), _)] =
+                    call.args.as_slice()
+                else {
+                    return None;
+                };
+                let field = columns.field_with_name(&map.name).ok()?;
+                matches!(field.data_type(), DataType::Map(..))
+                    .then(|| Source::Entry { column: map.name.clone(), key: key.clone() })
+            }
             _ => None,
         }
     }
 
     pub fn data_type(&self) -> DataType {
         match self {
-            Source::Text(_) => DataType::Utf8,
+            Source::Text(_) | Source::Entry { .. } => DataType::Utf8,
             Source::Plain { data_type, .. } => data_type.clone(),
         }
     }
 
-    /// What Parquet calls the leaf, or what is above the leaves that are needed.
-    pub fn leaf(&self) -> String {
+    /// Is it better to know first of which rows it is wanted?
+    pub fn is_costly(&self) -> bool {
+        matches!(self, Source::Entry { .. })
+    }
+
+    /// The column, if it has no dictionary.
+    fn plain(&self) -> Option<&str> {
         match self {
-            Source::Text(path) => path.join("."),
-            Source::Plain { column, .. } => column.clone(),
+            Source::Plain { column, .. } => Some(column),
+            Source::Text(_) | Source::Entry { .. } => None,
         }
     }
 
-    /// The column of a batch that a text is.
-    fn texts(&self, batch: &RecordBatch) -> Result<ArrayRef> {
-        let Source::Text(path) = self else {
-            return Err(DataFusionError::Internal(format!("{} is no text", self.leaf())));
-        };
-        member(batch, &path.iter().collect::<Vec<_>>())
+    /// What Parquet calls the leaves that are read page by page.
+    fn leaves(&self) -> Vec<String> {
+        match self {
+            Source::Text(path) => vec![path.join(".")],
+            Source::Entry { column, .. } => {
+                vec![format!("{column}.key_value.key"), format!("{column}.key_value.value")]
+            }
+            Source::Plain { .. } => vec![],
+        }
     }
 
     /// The codes of this source in a batch that has its columns.
-    pub fn codes(&self, batch: &RecordBatch) -> Result<Codes> {
+    fn codes_in(&self, batch: &RecordBatch) -> Result<Codes> {
         match self {
             Source::Plain { column, data_type } => {
                 let values = cast(&member(batch, &[column])?, data_type)?;
                 Ok(Codes { of_rows: None, values })
             }
-            Source::Text(_) => {
-                let texts = dictionary(&self.texts(batch)?)?;
+            Source::Text(path) => {
+                let texts = member(batch, &path.iter().collect::<Vec<_>>())?;
+                let coded =
+                    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+                let texts = cast(&texts, &coded)?;
+                let texts = texts.as_dictionary::<Int32Type>();
                 let null = texts.values().len() as u32;
-                let keys = texts.keys().values();
-                let of_rows = match texts.keys().nulls() {
-                    None => keys.iter().map(|key| key.cast_unsigned()).collect(),
-                    Some(nulls) => {
-                        let mut of_rows = vec![null; keys.len()];
-                        for row in nulls.valid_indices() {
-                            of_rows[row] = keys[row].cast_unsigned();
-                        }
-                        of_rows
-                    }
-                };
-                Ok(Codes { of_rows: Some(of_rows), values: texts.values().clone() })
+                let of_rows = texts.keys().iter().map(|key| key.map_or(null, i32::cast_unsigned));
+                Ok(Codes { of_rows: Some(of_rows.collect()), values: texts.values().clone() })
+            }
+            Source::Entry { column, key } => {
+                let map = member(batch, &[column])?;
+                let map = map.as_map();
+                let (keys, texts) =
+                    (map.keys().as_string::<i32>(), map.values().as_string::<i32>());
+                let values = (0..map.len()).map(|row| {
+                    let entries = map.value_offsets()[row]..map.value_offsets()[row + 1];
+                    let mut entries = entries.map(|entry| entry as usize);
+                    let found = entries.find(|entry| keys.value(*entry) == key)?;
+                    (map.is_valid(row) && texts.is_valid(found)).then(|| texts.value(found))
+                });
+                Ok(Codes { of_rows: None, values: Arc::new(values.collect::<StringArray>()) })
             }
         }
+    }
+}
+
+/// Where the values of sources are taken from.
+pub enum Columns {
+    Memory(RecordBatch),
+    File {
+        rows: usize,
+        /// By their paths; those that the file has.
+        leaves: Vec<(String, Leaf)>,
+        /// The columns that have no dictionary.
+        plain: RecordBatch,
+    },
+}
+
+impl Columns {
+    /// The columns of a row group that hold the sources; and how many bytes of the file they are.
+    pub async fn read(
+        file: &Arc<DataFile>,
+        row_group: usize,
+        sources: &[&Source],
+    ) -> Result<(Columns, usize)> {
+        let mut paths: Vec<String> = sources.iter().flat_map(|source| source.leaves()).collect();
+        paths.sort();
+        paths.dedup();
+        let named: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let fetched = Leaf::fetch(file, row_group, &named).await?;
+        let leaves: Vec<(String, Leaf)> =
+            paths.into_iter().zip(fetched).filter_map(|(path, leaf)| Some((path, leaf?))).collect();
+        let mut bytes: usize = leaves.iter().map(|(_, leaf)| leaf.bytes()).sum();
+        let plain: Vec<&str> = sources.iter().filter_map(|source| source.plain()).collect();
+        let (plain, plain_bytes) = read_plain(file, row_group, &plain).await?;
+        bytes += plain_bytes;
+        let rows = file.metadata().await?.row_group(row_group).num_rows();
+        Ok((Columns::File { rows: usize::try_from(rows).unwrap_or(0), leaves, plain }, bytes))
+    }
+
+    pub fn rows(&self) -> usize {
+        match self {
+            Columns::Memory(batch) => batch.num_rows(),
+            Columns::File { rows, .. } => *rows,
+        }
+    }
+
+    /// The codes of a source in the rows that are kept; empty, all are.
+    pub fn codes(&self, source: &Source, kept: &[bool]) -> Result<Codes> {
+        let (rows, leaves, plain) = match self {
+            Columns::Memory(batch) => return source.codes_in(batch),
+            Columns::File { rows, leaves, plain } => (*rows, leaves, plain),
+        };
+        let leaf =
+            |path: String| leaves.iter().find(|(known, _)| *known == path).map(|(_, leaf)| leaf);
+        let found: Option<Vec<&Leaf>> = source.leaves().into_iter().map(leaf).collect();
+        let is_any_kept = kept.is_empty() || kept.contains(&true);
+        let coded = match (source, found.as_deref().filter(|_| is_any_kept)) {
+            (Source::Plain { .. }, _) => return source.codes_in(plain),
+            (Source::Text(_), Some([leaf])) => texts::codes(leaf, kept)?,
+            (Source::Entry { key, .. }, Some([keys, values])) => {
+                entries::codes(keys, values, key, kept)?
+            }
+            // The file is older than the column, or nothing is wanted of it.
+            _ => {
+                let values = new_null_array(&source.data_type(), 0);
+                return Ok(Codes { of_rows: Some(vec![0; rows]), values });
+            }
+        };
+        if coded.of_rows.len() != rows {
+            let message = format!("{source:?} has {} rows of {rows}", coded.of_rows.len());
+            return Err(DataFusionError::ParquetError(Box::new(ParquetError::General(message))));
+        }
+        Ok(Codes { of_rows: Some(coded.of_rows), values: Arc::new(coded.values) })
     }
 }
 
@@ -151,67 +252,32 @@ fn member(batch: &RecordBatch, names: &[&String]) -> Result<ArrayRef> {
     let mut column = batch.column_by_name(first).ok_or_else(missing)?.clone();
     for name in rest {
         let members = column.as_struct_opt().ok_or_else(missing)?;
-        column = members.column_by_name(name).ok_or_else(missing)?.clone();
+        let member = members.column_by_name(name).ok_or_else(missing)?;
+        // What is in a struct that is null counts for nothing.
+        column = match members.nulls() {
+            Some(_) => nullif(member, &is_null(members)?)?,
+            None => member.clone(),
+        };
     }
     Ok(column)
 }
 
-fn dictionary(texts: &ArrayRef) -> Result<DictionaryArray<Int32Type>> {
-    Ok(cast(texts, &coded_text())?.as_dictionary().clone())
-}
-
-fn coded_text() -> DataType {
-    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
-}
-
-/// The same columns with texts as Parquet has them: codes and a dictionary.
-pub fn coded(schema: &Schema) -> SchemaRef {
-    Arc::new(Schema::new(fields(schema.fields())))
-}
-
-fn fields(all: &Fields) -> Fields {
-    all.iter().map(coded_field).collect()
-}
-
-fn coded_field(field: &FieldRef) -> FieldRef {
-    let data_type = match field.data_type() {
-        DataType::Utf8 => coded_text(),
-        DataType::Struct(members) => DataType::Struct(fields(members)),
-        DataType::List(element) => DataType::List(coded_field(element)),
-        DataType::Timestamp(..) => timestamp(),
-        other => other.clone(),
-    };
-    Arc::new(Field::new(field.name(), data_type, field.is_nullable()))
-}
-
-/// The columns of a row group that hold the sources, in one batch; and how many bytes of the file
-/// they are.
-pub async fn read(
+async fn read_plain(
     file: &Arc<DataFile>,
     row_group: usize,
-    sources: &[&Source],
+    columns: &[&str],
 ) -> Result<(RecordBatch, usize)> {
-    read_with(file, row_group, sources, file.coded_metadata().await?).await
-}
-
-async fn read_with(
-    file: &Arc<DataFile>,
-    row_group: usize,
-    sources: &[&Source],
-    metadata: ArrowReaderMetadata,
-) -> Result<(RecordBatch, usize)> {
+    let metadata = file.reader_metadata().await?;
     let known = metadata.metadata().row_group(row_group);
-    let rows = known.num_rows();
-    let leaves: Vec<String> = sources.iter().map(|source| source.leaf()).collect();
-    let leaves = leaves.iter().map(String::as_str);
-    let mask = ProjectionMask::columns(metadata.parquet_schema(), leaves);
+    let rows = usize::try_from(known.num_rows()).unwrap_or(0);
+    let mask = ProjectionMask::columns(metadata.parquet_schema(), columns.iter().copied());
     let bytes = (0..known.num_columns()).filter(|leaf| mask.leaf_included(*leaf));
     let bytes: i64 = bytes.map(|leaf| known.column(leaf).compressed_size()).sum();
     let reader = Reader(file.clone());
     let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
         .with_row_groups(vec![row_group])
         .with_projection(mask)
-        .with_batch_size(usize::try_from(rows).unwrap_or(usize::MAX))
+        .with_batch_size(rows)
         .build()?;
     let schema = stream.schema().clone();
     let batches: Vec<RecordBatch> = stream.try_collect().await?;
@@ -222,35 +288,18 @@ async fn read_with(
     Ok((batch, usize::try_from(bytes).unwrap_or(0)))
 }
 
-/// Which rows of a row group have one of the values. `is_coded`: the leaf has a dictionary.
+/// Which rows of a row group have one of the values in a leaf of text; `None` for a leaf that is not
+/// there or may have several values in a row.
 pub async fn rows_with(
     file: &Arc<DataFile>,
     row_group: usize,
-    source: &Source,
-    is_coded: bool,
+    path: &str,
     wanted: &[String],
-) -> Result<BooleanBuffer> {
-    let is_wanted = |value: &str| wanted.iter().any(|wanted| wanted == value);
-    if is_coded {
-        let (batch, _) = read(file, row_group, &[source]).await?;
-        let codes = source.codes(&batch)?;
-        let values = codes.values.as_string::<i32>();
-        let mut of_code: Vec<bool> =
-            values.iter().map(|value| value.is_some_and(is_wanted)).collect();
-        of_code.push(false);
-        let of_rows = codes.of_rows.unwrap_or_default();
-        return Ok(BooleanBuffer::collect_bool(of_rows.len(), |row| {
-            of_code[of_rows[row] as usize]
-        }));
-    }
-    // A dictionary would have to be made first.
-    let metadata = file.reader_metadata().await?;
-    let (batch, _) = read_with(file, row_group, &[source], metadata).await?;
-    let texts = source.texts(&batch)?;
-    let texts = texts.as_string::<i32>();
-    Ok(BooleanBuffer::collect_bool(texts.len(), |row| {
-        texts.is_valid(row) && is_wanted(texts.value(row))
-    }))
+) -> Result<Option<BooleanBuffer>> {
+    let leaf = Leaf::fetch(file, row_group, &[path]).await?.into_iter().flatten().next();
+    let Some(leaf) = leaf.filter(Leaf::is_flat) else { return Ok(None) };
+    let is_wanted = |value: &[u8]| wanted.iter().any(|wanted| wanted.as_bytes() == value);
+    Ok(Some(texts::rows_with(&leaf, is_wanted)?))
 }
 
 /// The hash under which a file knows an event ID: FNV-1a of its text, 32 bits of it. See
@@ -272,10 +321,11 @@ pub async fn rows_with_ids(
     if metadata.schema().column_with_name(ID_HASH).is_none() {
         return Ok(None);
     }
-    let source = Source::Plain { column: ID_HASH.to_owned(), data_type: DataType::Int32 };
-    let (batch, _) = read_with(file, row_group, &[&source], metadata).await?;
-    let hashes = source.codes(&batch)?.values;
-    let hashes = hashes.as_primitive::<Int32Type>().values();
+    let (batch, _) = read_plain(file, row_group, &[ID_HASH]).await?;
+    let hashes = batch.column(0).as_primitive::<Int32Type>().values();
     let wanted: Vec<i32> = wanted.iter().map(|id| id_hash(id)).collect();
     Ok(Some(BooleanBuffer::collect_bool(hashes.len(), |row| wanted.contains(&hashes[row]))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ use foldhash::fast::RandomState;
 use futures::stream;
 
 use super::COUNT;
-use super::codes::{self, Source};
+use super::codes::{Codes, Columns, Source};
 use super::term::Term;
 use crate::prune::Conditions;
 use crate::scan::Events;
@@ -68,6 +68,7 @@ impl Groups {
         let schema = Arc::new(Schema::new(fields.chain([count]).collect::<Vec<_>>()));
         let conditions = events.conditions(filters);
         wanted.extend(events.own_rows()?);
+        wanted.sort_by_key(|term| term.source.is_costly());
         let plan = Arc::new(Plan { groups, wanted, schema });
         Ok(Groups { view: events.view().clone(), conditions, plan })
     }
@@ -212,7 +213,7 @@ impl ExecutionPlan for CountExec {
                     }
                     Unit::Memory(batch) => {
                         rows.add(batch.num_rows());
-                        plan.count(batch, &plan.kept(batch)?)?
+                        plan.count(&Columns::Memory(batch.clone()))?
                     }
                 };
                 let counts = match &projection {
@@ -239,44 +240,66 @@ impl Plan {
     ) -> Result<(RecordBatch, usize, usize)> {
         let terms = self.groups.iter().chain(&self.wanted);
         let sources: Vec<&Source> = terms.map(|term| &term.source).collect();
-        let (batch, bytes) = codes::read(file, row_group, &sources).await?;
-        Ok((self.count(&batch, &self.kept(&batch)?)?, batch.num_rows(), bytes))
+        let (columns, bytes) = Columns::read(file, row_group, &sources).await?;
+        Ok((self.count(&columns)?, columns.rows(), bytes))
     }
 
-    /// Which rows are wanted; empty when all are.
-    fn kept(&self, batch: &RecordBatch) -> Result<Vec<bool>> {
-        let mut kept = vec![true; if self.wanted.is_empty() { 0 } else { batch.num_rows() }];
-        // A value may be beyond one condition only because another one keeps it away.
-        let mut troubled = Vec::new();
-        for term in &self.wanted {
-            let codes = term.source.codes(batch)?;
-            if term.keep(&codes, &mut kept).is_err() {
-                troubled.push((term, codes));
-            }
-        }
-        for (term, codes) in troubled {
-            term.keep(&codes, &mut kept)?;
-        }
-        Ok(kept)
-    }
-
-    fn count(&self, batch: &RecordBatch, kept: &[bool]) -> Result<RecordBatch> {
-        let rows = batch.num_rows();
+    fn count(&self, columns: &Columns) -> Result<RecordBatch> {
+        let mut known = Known { columns, codes: Vec::new() };
+        let kept = self.kept(&mut known)?;
         let is_kept = |row: usize| kept.is_empty() || kept[row];
         let mut groups = Vec::with_capacity(self.groups.len());
         let mut distinct = Vec::with_capacity(self.groups.len());
         for term in &self.groups {
-            let (of_rows, values) = term.groups(&term.source.codes(batch)?, kept)?;
+            let (of_rows, values) = term.groups(known.codes(&term.source, &kept)?, &kept)?;
             groups.push(of_rows);
             distinct.push(values);
         }
+        let rows = columns.rows();
         let (places, counts) = counted(&groups, &distinct, rows, is_kept);
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.groups.len() + 1);
+        let mut counted: Vec<ArrayRef> = Vec::with_capacity(self.groups.len() + 1);
         for (values, places) in distinct.iter().zip(places) {
-            columns.push(take(values, &UInt32Array::from(places), None)?);
+            counted.push(take(values, &UInt32Array::from(places), None)?);
         }
-        columns.push(Arc::new(Int64Array::from(counts)));
-        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+        counted.push(Arc::new(Int64Array::from(counts)));
+        Ok(RecordBatch::try_new(self.schema.clone(), counted)?)
+    }
+
+    /// Which rows are wanted; empty when all are.
+    fn kept<'a>(&'a self, known: &mut Known<'a>) -> Result<Vec<bool>> {
+        let rows = known.columns.rows();
+        let mut kept = vec![true; if self.wanted.is_empty() { 0 } else { rows }];
+        // A value may be beyond one condition only because another one keeps it away.
+        let mut troubled = Vec::new();
+        for term in &self.wanted {
+            if term.keep(known.codes(&term.source, &kept)?, &mut kept).is_err() {
+                troubled.push(term);
+            }
+        }
+        for term in troubled {
+            term.keep(known.codes(&term.source, &kept)?, &mut kept)?;
+        }
+        Ok(kept)
+    }
+}
+
+/// Sources that have been read.
+struct Known<'a> {
+    columns: &'a Columns,
+    codes: Vec<(&'a Source, Codes)>,
+}
+
+impl<'a> Known<'a> {
+    /// The codes of the rows that are kept, which get fewer from call to call.
+    fn codes(&mut self, source: &'a Source, kept: &[bool]) -> Result<&Codes> {
+        let place = match self.codes.iter().position(|(known, _)| *known == source) {
+            Some(place) => place,
+            None => {
+                self.codes.push((source, self.columns.codes(source, kept)?));
+                self.codes.len() - 1
+            }
+        };
+        Ok(&self.codes[place].1)
     }
 }
 

@@ -7,7 +7,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array,
 };
 use arrow::compute::{cast, concat, take};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result};
@@ -22,6 +22,8 @@ use super::codes::{Codes, Source};
 
 /// The name under which an expression knows the value of its source.
 const VALUE: &str = "v";
+/// Of times in order, so many are tried at once.
+const STRIDE: usize = 256;
 
 /// An expression of one source.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct Term {
     pub source: Source,
     expr: Arc<dyn PhysicalExpr>,
     pub data_type: DataType,
+    /// Does it give no less for more? Then it is the same between two times for which it is.
+    is_monotone: bool,
 }
 
 impl Term {
@@ -71,7 +75,8 @@ impl Term {
             return Ok(None);
         };
         let data_type = expr.data_type(schema.as_arrow())?;
-        Ok(Some(Term { source, expr, data_type }))
+        let is_monotone = is_monotone(&rewritten.data);
+        Ok(Some(Term { source, expr, data_type, is_monotone }))
     }
 
     /// Whether its results can be told apart here.
@@ -100,12 +105,50 @@ impl Term {
     /// The rows' groups: a number for each row, and the value that each number stands for. Rows that
     /// are not kept have any group; without `kept` all are.
     pub fn groups(&self, codes: &Codes, kept: &[bool]) -> Result<(Vec<u32>, ArrayRef)> {
+        if codes.of_rows.is_none()
+            && let Some(groups) = self.groups_in_order(&codes.values)
+        {
+            return Ok(groups);
+        }
         let (of_value, distinct) = numbered(&self.evaluate_kept(codes, kept)?)?;
         let groups = match &codes.of_rows {
             Some(rows) => rows.iter().map(|code| of_value[*code as usize]).collect(),
             None => of_value[..codes.values.len()].to_vec(),
         };
         Ok((groups, distinct))
+    }
+
+    /// The groups of times that come in order, if the expression keeps that order: it is evaluated for
+    /// one time of each stride, and for all of a stride only where it changes within.
+    fn groups_in_order(&self, times: &ArrayRef) -> Option<(Vec<u32>, ArrayRef)> {
+        let values = times.as_primitive_opt::<TimestampMicrosecondType>()?;
+        let is_in_order = values.null_count() == 0 && values.values().is_sorted();
+        if !self.is_monotone || !is_in_order || values.len() < 2 * STRIDE {
+            return None;
+        }
+        let evaluate = |rows: &[u32]| {
+            let rows = UInt32Array::from_iter_values(rows.iter().copied());
+            numbered(&self.evaluate(&take(times, &rows, None)?)?)
+        };
+        let last = values.len() as u32 - 1;
+        let ends: Vec<u32> = (0..last).step_by(STRIDE).chain([last]).collect();
+        // An error is for the usual way, which knows the rows that are kept.
+        let (of_ends, _) = evaluate(&ends).ok()?;
+        let mut rows = Vec::with_capacity(2 * ends.len());
+        for (ends, groups) in ends.windows(2).zip(of_ends.windows(2)) {
+            match groups[0] == groups[1] {
+                true => rows.push(ends[0]),
+                false => rows.extend(ends[0]..ends[1]),
+            }
+        }
+        rows.push(last);
+        let (of_chosen, distinct) = evaluate(&rows).ok()?;
+        let mut groups = Vec::with_capacity(values.len());
+        let nexts = rows.iter().skip(1).copied().chain([last + 1]);
+        for (next, group) in nexts.zip(of_chosen) {
+            groups.resize(next as usize, group);
+        }
+        Some((groups, distinct))
     }
 
     /// Clears the places of rows for which the expression is not true.
@@ -119,6 +162,15 @@ impl Term {
             None => kept.iter_mut().zip(holds).for_each(|(kept, holds)| *kept &= holds),
         }
         Ok(())
+    }
+}
+
+fn is_monotone(expr: &Expr) -> bool {
+    match expr {
+        Expr::ScalarFunction(call) if call.name() == "date_trunc" => {
+            matches!(call.args.as_slice(), [Expr::Literal(..), Expr::Column(_)])
+        }
+        _ => false,
     }
 }
 

@@ -321,6 +321,8 @@ async fn counting_by_codes_gives_what_counting_by_values_gives() {
         "eventSource, eventName, count(*) AS n FROM t GROUP BY 1, 2",
         "coalesce(userIdentity.arn, '') AS arn, errorCode, count(*) FROM t WHERE errorCode IS NULL GROUP BY 1, 2",
         "date_trunc('hour', eventTime) AS hour, count(*) AS n FROM t GROUP BY 1",
+        "date_trunc('day', eventTime) AS day, eventName, count(*) AS n FROM t GROUP BY 1, 2",
+        "date_trunc('minute', eventTime), count(*) AS n FROM t WHERE userIdentity.userName = 'mallory' GROUP BY 1",
         "count(DISTINCT userIdentity.principalId) FROM t",
         "DISTINCT userIdentity.userName FROM t",
         "readOnly, upper(awsRegion), day(eventTime), count(*) FROM t GROUP BY 1, 2, 3",
@@ -330,6 +332,12 @@ async fn counting_by_codes_gives_what_counting_by_values_gives() {
         // Most names are no numbers, but those that are asked for are.
         "cast(substr(requestID, 2) AS integer) % 7, count(*) FROM t WHERE requestID LIKE 'r%' GROUP BY 1",
         "t.eventName, count(*) FROM t GROUP BY t.eventName HAVING count(*) > 5",
+        "element_at(requestParameters, 'bucketName') AS bucket, count(*) FROM t GROUP BY 1",
+        "element_at(requestParameters, 'deep') AS deep, userIdentity.userName, count(*) FROM t WHERE userIdentity.userName = 'mallory' AND element_at(requestParameters, 'deep') IS NOT NULL GROUP BY 1, 2",
+        "element_at(responseElements, 'x'), count(*) FROM t GROUP BY 1",
+        "element_at(requestParameters, 'nothing'), count(*) FROM t GROUP BY 1",
+        "count(*) FROM t WHERE element_at(requestParameters, 'bucketName') = 'bucket-1' AND eventTime > '2026-03-01 00:00:00'",
+        "requestID, count(*) FROM t WHERE userIdentity.principalId IN ('AIDA7', 'AIDA2990', 'AIDA3490') GROUP BY 1",
     ];
     for query in counted {
         let by_codes = format!("SELECT {query}");
@@ -363,7 +371,7 @@ async fn counting_by_codes_gives_what_counting_by_values_gives() {
         "SELECT eventName, max(eventTime) FROM t GROUP BY 1",
         "SELECT eventName, count(*) FROM t WHERE eventID < requestID GROUP BY 1",
         "SELECT length(eventJson), count(*) FROM t GROUP BY 1",
-        "SELECT element_at(requestParameters, 'bucketName'), count(*) FROM t GROUP BY 1",
+        "SELECT element_at(requestParameters, eventName), count(*) FROM t GROUP BY 1",
     ];
     for query in left_alone {
         assert!(!world.plan(query).await.contains("CountExec"), "{query}");

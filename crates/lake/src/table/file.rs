@@ -19,7 +19,6 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use tokio::sync::OnceCell;
 
 use super::log::FileEntry;
-use crate::groups::coded;
 
 /// A file that the log names cannot be read: it is gone, altered, or its store does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +38,6 @@ pub struct DataFile {
     store: Arc<dyn ObjectStore>,
     path: Path,
     metadata: OnceCell<ArrowReaderMetadata>,
-    coded_metadata: OnceCell<ArrowReaderMetadata>,
     bloom_filters: Mutex<BloomFilters>,
 }
 
@@ -58,7 +56,6 @@ impl DataFile {
             store,
             path,
             metadata: OnceCell::new(),
-            coded_metadata: OnceCell::new(),
             bloom_filters: Mutex::default(),
         }
     }
@@ -104,16 +101,6 @@ impl DataFile {
             ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
         };
         self.metadata.get_or_try_init(read).await.cloned().map_err(|error| self.blamed(error))
-    }
-
-    /// The same, with texts as codes and dictionaries.
-    pub async fn coded_metadata(&self) -> ParquetResult<ArrowReaderMetadata> {
-        let read = || async {
-            let metadata = self.reader_metadata().await?;
-            let options = ArrowReaderOptions::new().with_schema(coded(metadata.schema()));
-            ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
-        };
-        self.coded_metadata.get_or_try_init(read).await.cloned()
     }
 
     /// The Bloom filter of a leaf in a row group, read once.

@@ -199,10 +199,11 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let disk = Arc::new(durable::RealDisk);
-            let mut writer =
-                ResultsWriter::create(disk, path.clone(), &columns, u64::MAX).await.unwrap();
+            let mut writer = ResultsWriter::new(disk, path.clone(), &columns, u64::MAX);
             writer.take(rows).await.unwrap();
-            writer.finish().await.unwrap();
+            if let Some(small) = writer.finish().await.unwrap() {
+                std::fs::write(&path, small).unwrap();
+            }
         });
         let mut files = ResultFiles::new(Results::open(&path).unwrap().unwrap(), file_bytes_max);
         let mut texts = Vec::new();

@@ -1,4 +1,4 @@
-//! The file in which a query's result is kept: `DATA/queries/ID.rows`.
+//! How a query's result is kept: in the catalog while it is small, else in the file `DATA/queries/ID.rows`.
 //!
 //! ```text
 //!   header    magic "CAIRNROW" | version u32 | columns_len u32 | columns_crc32c u32 | columns: JSON, a list of texts
@@ -9,10 +9,11 @@
 //! ```
 //! Numbers are little endian. The file is written as `ID.rows.tmp` and gets its name once it is
 //! whole and synced: a file with its name has a trailer. A page holds about [`PAGE_BYTES`], so any
-//! part of the result is read without the rest. See docs/formats/query-results.md.
+//! part of the result is read without the rest. What lies in the catalog are the bytes of such a file.
+//! See docs/formats/query-results.md.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ const TRAILER_BYTES: usize = 24;
 /// A page is closed when its rows, as JSON, reach this, or this many rows.
 const PAGE_BYTES: usize = 256 << 10;
 const PAGE_ROWS_MAX: u32 = 1000;
+/// A result whose only page, as JSON, has no more than this is small.
+const SMALL_BYTES_MAX: usize = 64 << 10;
 /// Column names of one query; more is damage.
 const COLUMNS_BYTES_MAX: u32 = 16 << 20;
 /// AWS's words (API reference, StartQuery's failures).
@@ -61,13 +64,23 @@ struct Entry {
     crc: u32,
 }
 
+/// Where a result is written to.
+#[derive(Debug)]
+enum Place {
+    /// No page is closed yet.
+    Memory,
+    File(Box<dyn DiskFile>),
+    /// A write is under way, or was cut off.
+    Away,
+}
+
 /// Takes rows as they come. Only [`ResultsWriter::finish`] makes a result of them.
 #[derive(Debug)]
 pub struct ResultsWriter {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    /// None while a write is under way, and after one was cut off.
-    file: Option<Box<dyn DiskFile>>,
+    header: Vec<u8>,
+    file: Place,
     offset: u64,
     page: Vec<u8>,
     page_rows: u32,
@@ -78,13 +91,13 @@ pub struct ResultsWriter {
 }
 
 impl ResultsWriter {
-    /// Begins the file of a result. `plain_bytes_max` bounds the rows as JSON.
-    pub async fn create(
+    /// Begins a result. `path` is that of its file; `plain_bytes_max` bounds the rows as JSON.
+    pub fn new(
         disk: Arc<dyn Disk>,
         path: PathBuf,
         columns: &[String],
         plain_bytes_max: u64,
-    ) -> Result<ResultsWriter, ResultsFault> {
+    ) -> ResultsWriter {
         let names = serde_json::to_vec(columns).expect("a list of texts is always JSON");
         let mut header = Vec::with_capacity(HEADER_BYTES + names.len());
         header.extend_from_slice(MAGIC);
@@ -92,34 +105,48 @@ impl ResultsWriter {
         header.extend_from_slice(&length(names.len()).to_le_bytes());
         header.extend_from_slice(&crc32c::crc32c(&names).to_le_bytes());
         header.extend_from_slice(&names);
-        let offset = header.len() as u64;
-        let (on, temporary) = (disk.clone(), temporary(&path));
-        let file = blocking("begin results", &path, move || {
-            if let Some(folder) = temporary.parent() {
-                on.create_dir_all(folder)?;
-            }
-            // An earlier run of this query may have left one.
-            match on.remove_file(&temporary) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            let mut file = on.create_new(&temporary, 0o600)?;
-            file.write_all_at(&header, 0)?;
-            Ok(file)
-        })
-        .await?;
-        Ok(ResultsWriter {
+        ResultsWriter {
             disk,
             path,
-            file: Some(file),
-            offset,
+            offset: header.len() as u64,
+            header,
+            file: Place::Memory,
             page: Vec::new(),
             page_rows: 0,
             index: Vec::new(),
             rows: 0,
             plain_bytes: 0,
             plain_bytes_max,
-        })
+        }
+    }
+
+    /// The file, which is begun if it has not been. Until it is given back, this writer is of no use.
+    async fn take_file(&mut self) -> Result<Box<dyn DiskFile>, ResultsFault> {
+        match std::mem::replace(&mut self.file, Place::Away) {
+            Place::File(file) => Ok(file),
+            Place::Memory => {
+                let (on, header) = (self.disk.clone(), self.header.clone());
+                let temporary = temporary(&self.path);
+                blocking("begin results", &self.path, move || {
+                    if let Some(folder) = temporary.parent() {
+                        on.create_dir_all(folder)?;
+                    }
+                    // An earlier run of this query may have left one.
+                    match on.remove_file(&temporary) {
+                        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                        _ => {}
+                    }
+                    let mut file = on.create_new(&temporary, 0o600)?;
+                    file.write_all_at(&header, 0)?;
+                    Ok(file)
+                })
+                .await
+            }
+            Place::Away => Err(ResultsFault::Damaged {
+                path: self.path.clone(),
+                detail: "an earlier write was cut off",
+            }),
+        }
     }
 
     /// Rows taken so far.
@@ -131,12 +158,7 @@ impl ResultsWriter {
         if self.page_rows == 0 {
             return Ok(());
         }
-        let Some(mut file) = self.file.take() else {
-            return Err(ResultsFault::Damaged {
-                path: self.path.clone(),
-                detail: "an earlier write was cut off",
-            });
-        };
+        let mut file = self.take_file().await?;
         let page = std::mem::take(&mut self.page);
         let (plain_len, rows) = (length(page.len()), std::mem::take(&mut self.page_rows));
         let offset = self.offset;
@@ -146,15 +168,18 @@ impl ResultsWriter {
             Ok((file, length(frame.len()), crc32c::crc32c(&frame)))
         })
         .await?;
-        self.file = Some(file);
-        self.offset += u64::from(len);
-        self.index.push(Entry { offset, len, plain_len, rows, crc });
+        self.file = Place::File(file);
+        self.enter(len, plain_len, rows, crc);
         Ok(())
     }
 
-    /// Makes the result durable and gives it its name.
-    pub async fn finish(mut self) -> Result<(), ResultsFault> {
-        self.close_page().await?;
+    fn enter(&mut self, len: u32, plain_len: u32, rows: u32, crc: u32) {
+        self.index.push(Entry { offset: self.offset, len, plain_len, rows, crc });
+        self.offset += u64::from(len);
+    }
+
+    /// What comes behind the pages.
+    fn tail(&self) -> Vec<u8> {
         let mut tail = Vec::with_capacity(self.index.len() * ENTRY_BYTES + TRAILER_BYTES);
         for entry in &self.index {
             tail.extend_from_slice(&entry.offset.to_le_bytes());
@@ -167,25 +192,51 @@ impl ResultsWriter {
         tail.extend_from_slice(&length(self.index.len()).to_le_bytes());
         tail.extend_from_slice(&crc.to_le_bytes());
         tail.extend_from_slice(END_MAGIC);
-        let Some(mut file) = self.file.take() else {
-            return Err(ResultsFault::Damaged {
-                path: self.path.clone(),
-                detail: "an earlier write was cut off",
-            });
-        };
+        tail
+    }
+
+    /// A small result is answered: whoever has it makes it durable. Any other is durable when this
+    /// returns, and has its name.
+    pub async fn finish(mut self) -> Result<Option<Vec<u8>>, ResultsFault> {
+        if matches!(self.file, Place::Memory) && self.page.len() <= SMALL_BYTES_MAX {
+            return self.small().map(Some);
+        }
+        self.close_page().await?;
+        let mut file = self.take_file().await?;
+        let tail = self.tail();
         let (disk, path, offset) = (self.disk.clone(), self.path.clone(), self.offset);
-        blocking("finish results", &self.path, move || {
+        let finished = blocking("finish results", &self.path, move || {
             file.write_all_at(&tail, offset)?;
             file.sync_data()?;
             drop(file);
             disk.rename(&temporary(&path), &path)?;
             disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
-        })
-        .await
+        });
+        finished.await.map(|()| None)
+    }
+
+    fn small(&mut self) -> Result<Vec<u8>, ResultsFault> {
+        let mut bytes = std::mem::take(&mut self.header);
+        if self.page_rows > 0 {
+            let compressed = zstd::bulk::compress(&self.page, 1);
+            let frame = compressed.map_err(|source| ResultsFault::File {
+                step: "pack results",
+                path: self.path.clone(),
+                source,
+            })?;
+            bytes.extend_from_slice(&frame);
+            let crc = crc32c::crc32c(&frame);
+            self.enter(length(frame.len()), length(self.page.len()), self.page_rows, crc);
+        }
+        bytes.extend(self.tail());
+        Ok(bytes)
     }
 
     /// Gives up what was written.
     pub async fn discard(self) {
+        if matches!(self.file, Place::Memory) {
+            return;
+        }
         let (disk, path) = (self.disk.clone(), temporary(&self.path));
         let removed = tokio::task::spawn_blocking(move || disk.remove_file(&path)).await;
         if let Ok(Err(error)) = removed {
@@ -225,32 +276,67 @@ impl Rows for ResultsWriter {
     }
 }
 
-/// A result that is whole. Reading blocks.
+/// Where a result lies.
+#[derive(Debug)]
+enum Bytes {
+    File(File),
+    Memory(Cursor<Vec<u8>>),
+}
+
+impl Bytes {
+    /// Fills `to` with what lies at `at`.
+    fn read(&mut self, at: SeekFrom, to: &mut [u8]) -> io::Result<()> {
+        match self {
+            Bytes::File(file) => {
+                file.seek(at)?;
+                file.read_exact(to)
+            }
+            Bytes::Memory(bytes) => {
+                bytes.seek(at)?;
+                bytes.read_exact(to)
+            }
+        }
+    }
+}
+
+/// A result that is whole. Reading a file blocks.
 #[derive(Debug)]
 pub struct Results {
     path: PathBuf,
-    file: File,
+    bytes: Bytes,
     columns: Vec<String>,
     index: Vec<Entry>,
 }
 
 impl Results {
-    /// `Ok(None)` if there is none.
+    /// The result in a file; `Ok(None)` if there is none.
     pub fn open(path: &Path) -> Result<Option<Results>, ResultsFault> {
         let failed =
             |source| ResultsFault::File { step: "read results", path: path.to_owned(), source };
-        let damaged = |detail| ResultsFault::Damaged { path: path.to_owned(), detail };
-        let mut file = match File::open(path) {
+        let file = match File::open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(failed(e)),
         };
         let len = file.metadata().map_err(failed)?.len();
+        Results::read(path, Bytes::File(file), len).map(Some)
+    }
+
+    /// A small result. `path` is where its file would be, and names it.
+    pub fn of(path: &Path, bytes: Vec<u8>) -> Result<Results, ResultsFault> {
+        let len = bytes.len() as u64;
+        Results::read(path, Bytes::Memory(Cursor::new(bytes)), len)
+    }
+
+    fn read(path: &Path, mut bytes: Bytes, len: u64) -> Result<Results, ResultsFault> {
+        let failed =
+            |source| ResultsFault::File { step: "read results", path: path.to_owned(), source };
+        let damaged = |detail| ResultsFault::Damaged { path: path.to_owned(), detail };
         if len < (HEADER_BYTES + TRAILER_BYTES) as u64 {
             return Err(damaged("it is too short"));
         }
         let mut header = [0; HEADER_BYTES];
-        file.read_exact(&mut header).map_err(failed)?;
+        bytes.read(SeekFrom::Start(0), &mut header).map_err(failed)?;
         if &header[..8] != MAGIC || u32_at(&header, 8) != VERSION {
             return Err(damaged("its first bytes are not those of results"));
         }
@@ -259,7 +345,7 @@ impl Results {
             return Err(damaged("its columns are longer than itself"));
         }
         let mut names = vec![0; columns_len as usize];
-        file.read_exact(&mut names).map_err(failed)?;
+        bytes.read(SeekFrom::Start(HEADER_BYTES as u64), &mut names).map_err(failed)?;
         if crc32c::crc32c(&names) != u32_at(&header, 16) {
             return Err(damaged("the checksum of its columns is wrong"));
         }
@@ -267,8 +353,7 @@ impl Results {
             .map_err(|_| damaged("its columns are no list of texts"))?;
 
         let mut trailer = [0; TRAILER_BYTES];
-        file.seek(SeekFrom::End(-(TRAILER_BYTES as i64))).map_err(failed)?;
-        file.read_exact(&mut trailer).map_err(failed)?;
+        bytes.read(SeekFrom::End(-(TRAILER_BYTES as i64)), &mut trailer).map_err(failed)?;
         let (index_offset, pages) = (u64_at(&trailer, 0), u32_at(&trailer, 8) as usize);
         let index_len = pages.checked_mul(ENTRY_BYTES).filter(|index_len| {
             index_offset.checked_add((index_len + TRAILER_BYTES) as u64) == Some(len)
@@ -276,13 +361,12 @@ impl Results {
         let Some(index_len) = index_len.filter(|_| &trailer[16..] == END_MAGIC) else {
             return Err(damaged("its last bytes are not those of results"));
         };
-        let mut bytes = vec![0; index_len];
-        file.seek(SeekFrom::Start(index_offset)).map_err(failed)?;
-        file.read_exact(&mut bytes).map_err(failed)?;
-        if crc32c::crc32c(&bytes) != u32_at(&trailer, 12) {
+        let mut index = vec![0; index_len];
+        bytes.read(SeekFrom::Start(index_offset), &mut index).map_err(failed)?;
+        if crc32c::crc32c(&index) != u32_at(&trailer, 12) {
             return Err(damaged("the checksum of its index is wrong"));
         }
-        let index = bytes
+        let index = index
             .chunks_exact(ENTRY_BYTES)
             .map(|entry| Entry {
                 offset: u64_at(entry, 0),
@@ -292,7 +376,7 @@ impl Results {
                 crc: u32_at(entry, 20),
             })
             .collect();
-        Ok(Some(Results { path: path.to_owned(), file, columns, index }))
+        Ok(Results { path: path.to_owned(), bytes, columns, index })
     }
 
     pub fn columns(&self) -> &[String] {
@@ -362,8 +446,7 @@ impl Results {
         let failed =
             |source| ResultsFault::File { step: "read results", path: self.path.clone(), source };
         let mut frame = vec![0; entry.len as usize];
-        self.file.seek(SeekFrom::Start(entry.offset)).map_err(failed)?;
-        self.file.read_exact(&mut frame).map_err(failed)?;
+        self.bytes.read(SeekFrom::Start(entry.offset), &mut frame).map_err(failed)?;
         if crc32c::crc32c(&frame) != entry.crc {
             return Err(ResultsFault::Damaged {
                 path: self.path.clone(),

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 
 use crate::chance;
 use crate::node::Node;
+use crate::queries;
 use crate::queries::delivered::{ResultFiles, S3Uri, SIGN_FILE, query_folder, sign_file};
-use crate::queries::results::Results;
 use crate::workers::{More, Turn, Worker};
 
 /// Queries looked at in one turn.
@@ -69,9 +69,7 @@ impl DeliverQueryResults {
         let prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
         let folder = query_folder(prefix, &asked.account, created, &asked.id);
 
-        let path = self.node.queries.path(&asked.id);
-        let opened = tokio::task::spawn_blocking(move || Results::open(&path)).await??;
-        let Some(results) = opened else {
+        let Some(results) = queries::results(&self.node, &asked.id).await? else {
             tracing::error!(query = asked.id, "the results to deliver are gone");
             return Ok(Attempt::Ended("FAILED"));
         };

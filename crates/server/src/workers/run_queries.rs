@@ -1,25 +1,26 @@
 //! Runs queued queries, a few at a time, the accounts in turn.
 //!
 //! A turn begins as many as there is room for and gathers those that have ended. The queries run
-//! beside it, each as a task of its own, so that one that takes an hour holds up none.
+//! beside it, each as a task of its own, so that one that takes an hour holds up none. When there is
+//! room, StartQuery begins its query without the queue.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use catalog::{Query, QueryEnd, QueryStatistics, QueryStatus};
+use catalog::{QueryEnd, QueryStatistics, QueryStatus};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::node::Node;
-use crate::queries;
+use crate::queries::{self, BegunQuery, Ending};
 use crate::workers::{More, Turn, Worker};
 
 /// A query that was running when the server stopped, twice, is taken for the reason.
 const ATTEMPTS_MAX: u32 = 2;
 
-/// A query and how it ended, unless there is nothing to enter.
-type Answered = (Query, Option<QueryEnd>);
+/// A query's ID and how it ended.
+type Answered = (String, Ending);
 
 pub struct RunQueries {
     node: Arc<Node>,
@@ -29,7 +30,7 @@ pub struct RunQueries {
     /// By the task's id: what to say of a query whose task panicked.
     begun: HashMap<tokio::task::Id, String>,
     /// Ended, but not yet in the catalog.
-    ended: Vec<(String, Option<QueryEnd>)>,
+    ended: Vec<Answered>,
     last_account: String,
 }
 
@@ -54,7 +55,7 @@ impl RunQueries {
 
     fn take_in(&mut self, done: Result<(tokio::task::Id, Answered), JoinError>) {
         let (task, id, end) = match done {
-            Ok((task, (query, end))) => (task, query.asked.id, end),
+            Ok((task, (id, end))) => (task, id, end),
             Err(error) => {
                 // A mistake in the lake costs this query and no other.
                 let id = self.begun.get(&error.id()).cloned().unwrap_or_default();
@@ -64,8 +65,9 @@ impl RunQueries {
                     error: Some("The query failed because of an internal error.".to_owned()),
                     statistics: QueryStatistics::default(),
                     ended_ms: self.node.clock.now().as_millisecond(),
+                    result: None,
                 };
-                (error.id(), id, Some(end))
+                (error.id(), id, Ending::Ended(end))
             }
         };
         self.begun.remove(&task);
@@ -76,10 +78,14 @@ impl RunQueries {
     async fn enter(&mut self) -> Result<bool, catalog::CatalogError> {
         let any = !self.ended.is_empty();
         while let Some((id, end)) = self.ended.last() {
-            if let Some(end) = end
-                && self.node.catalog.end_query(id, end).await?
-            {
-                self.node.metrics.query_ended(end.status.name());
+            match end {
+                Ending::Ended(end) => {
+                    if self.node.catalog.end_query(id, end).await? {
+                        self.node.metrics.query_ended(end.status.name());
+                    }
+                }
+                Ending::Cancelled => {}
+                Ending::NotEntered => self.node.catalog.put_back_query(id).await?,
             }
             self.node.queries.end(id);
             self.ended.pop();
@@ -90,10 +96,12 @@ impl RunQueries {
     }
 
     async fn begin(&mut self) -> Result<bool, catalog::CatalogError> {
-        if self.tasks.len() >= self.node.settings.queries.at_once_max {
+        if self.node.queries.running_count() >= self.node.settings.queries.at_once_max {
+            self.node.queries.set_crowded(true);
             return Ok(false);
         }
         let Some(query) = self.node.catalog.begin_next_query(&self.last_account).await? else {
+            self.node.queries.set_crowded(false);
             return Ok(false);
         };
         self.last_account.clone_from(&query.asked.account);
@@ -107,11 +115,22 @@ impl RunQueries {
         }
         let node = self.node.clone();
         let task = self.tasks.spawn(async move {
-            let end = queries::run(&node, &query, &running).await;
-            (query, end)
+            let end = queries::run(&node, &query.asked, &running, None).await;
+            (query.asked.id, end)
         });
         self.begun.insert(task.id(), id);
         Ok(true)
+    }
+
+    /// Runs a query that StartQuery has begun.
+    fn take(&mut self, begun: BegunQuery) {
+        let (id, node) = (begun.asked.id.clone(), self.node.clone());
+        let BegunQuery { asked, running, prepared, entered } = begun;
+        let task = self.tasks.spawn(async move {
+            let end = queries::run(&node, &asked, &running, Some((prepared, entered))).await;
+            (asked.id, end)
+        });
+        self.begun.insert(task.id(), id);
     }
 }
 
@@ -122,6 +141,9 @@ impl Worker for RunQueries {
             let now_ms = self.node.clock.now().as_millisecond();
             self.node.catalog.requeue_queries(ATTEMPTS_MAX, now_ms).await?;
             self.recovered = true;
+        }
+        for begun in self.node.queries.take_begun() {
+            self.take(begun);
         }
         self.gather();
         let mut more = self.enter().await?;

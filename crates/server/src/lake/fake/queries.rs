@@ -4,6 +4,7 @@
 //!   SELECT column, … FROM table     columns are top-level texts of the record: eventID, eventName, eventSource,
 //!                                   eventTime, awsRegion, errorCode; or one that does something:
 //!     endless    rows without end      hang     no row, until cancelled      stuck   not even then
+//!     many       more rows than are small
 //!     zero       a fault in a value    memory   exhausted                    panics  a mistake of ours
 //! ```
 
@@ -18,7 +19,7 @@ use crate::lake::{NamedTable, Position, Prepared, Progress, QueryFault, Row, Row
 
 const COLUMNS: [&str; 6] =
     ["eventID", "eventName", "eventSource", "eventTime", "awsRegion", "errorCode"];
-const DOINGS: [&str; 6] = ["endless", "hang", "stuck", "zero", "memory", "panics"];
+const DOINGS: [&str; 7] = ["endless", "many", "hang", "stuck", "zero", "memory", "panics"];
 
 fn fault(message: &str, column: usize) -> QueryFault {
     let column = column as u64 + 1;
@@ -121,6 +122,10 @@ impl Prepared for FakeQuery {
             let row = self.columns.iter().map(|_| Some("x".repeat(100))).collect();
             rows.take(vec![row]).await?;
             tokio::task::yield_now().await;
+        }
+        if does("many") {
+            let row = |_| self.columns.iter().map(|_| Some("x".repeat(100))).collect();
+            return rows.take((0..1500).map(row).collect()).await;
         }
         for row in &self.rows {
             let record = String::from_utf8_lossy(&row.record);

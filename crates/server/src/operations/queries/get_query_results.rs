@@ -7,7 +7,7 @@ use catalog::{Query, QueryStatus};
 
 use super::{check_owner, find};
 use crate::operations::{Cx, paging};
-use crate::queries::results::{Results, ResultsFault, Row};
+use crate::queries::{self, results::Row};
 
 /// AWS: rows of a page, at most and by default.
 const ROWS_MAX: i32 = 1000;
@@ -35,9 +35,7 @@ pub async fn get_query_results(
     let from = from.unwrap_or(0);
     let query = ended(cx, &id, input.event_data_store.as_deref()).await?;
     let bytes_scanned = match cx.node.queries.progress(&id) {
-        Some(progress) if !query.status.is_final() => {
-            crate::queries::scanned(&progress).bytes_scanned
-        }
+        Some(progress) if !query.status.is_final() => queries::scanned(&progress).bytes_scanned,
         _ => query.statistics.bytes_scanned,
     };
     let mut response = GetQueryResultsResponse {
@@ -54,28 +52,23 @@ pub async fn get_query_results(
     if !matches!(query.status, QueryStatus::Finished | QueryStatus::TimedOut) {
         return Ok(response);
     }
-    let path = cx.node.queries.path(&id);
-    let read = tokio::task::spawn_blocking(move || {
-        let Some(mut results) = Results::open(&path)? else { return Ok(None) };
-        let rows = results.rows(from, rows_max, PAGE_BYTES_MAX)?;
-        Ok::<_, ResultsFault>(Some((results.columns().to_vec(), results.row_count(), rows)))
-    });
-    let read = read.await.map_err(|e| unreadable(&id, &e))?.map_err(|e| unreadable(&id, &e))?;
-    let Some((columns, total, rows)) = read else {
+    let read = queries::page(cx.node, &id, from, rows_max, PAGE_BYTES_MAX).await;
+    let Some(page) = read.map_err(|e| unreadable(&id, e.as_ref()))? else {
         // A query that ran out of time before its first row has none.
         return match query.statistics.rows {
             0 => Ok(response),
             _ => Err(unreadable(&id, &std::io::Error::from(std::io::ErrorKind::NotFound))),
         };
     };
-    let after = from + rows.len() as u64;
+    let after = from + page.rows.len() as u64;
     let count = |n: u64| Some(i32::try_from(n).unwrap_or(i32::MAX));
     if let Some(statistics) = &mut response.query_statistics {
-        statistics.results_count = count(rows.len() as u64);
-        statistics.total_results_count = count(total);
+        statistics.results_count = count(page.rows.len() as u64);
+        statistics.total_results_count = count(page.row_count);
     }
-    response.query_result_rows = Some(rows.into_iter().map(|row| shown(&columns, row)).collect());
-    response.next_token = (after < total).then(|| paging::token(&id, after));
+    let shown = page.rows.into_iter().map(|row| shown(&page.columns, row));
+    response.query_result_rows = Some(shown.collect());
+    response.next_token = (after < page.row_count).then(|| paging::token(&id, after));
     Ok(response)
 }
 
@@ -86,13 +79,16 @@ async fn ended(cx: Cx<'_>, id: &str, store: Option<&str>) -> Result<Query, ApiEr
     let enough = tokio::time::sleep(WAIT_MAX);
     tokio::pin!(enough);
     loop {
-        let query = find(cx, id, store).await?;
-        if query.status.is_final() || cx.node.is_stopping() {
-            return Ok(query);
+        // What runs here has not ended in the catalog.
+        if !cx.node.queries.is_running(id) || cx.node.is_stopping() {
+            let query = find(cx, id, store).await?;
+            if query.status.is_final() || cx.node.is_stopping() {
+                return Ok(query);
+            }
         }
         tokio::select! {
             changed = watch.changed() => changed.map_err(|e| unreadable(id, &e))?,
-            () = &mut enough => return Ok(query),
+            () = &mut enough => return find(cx, id, store).await,
         }
     }
 }

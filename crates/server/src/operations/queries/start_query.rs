@@ -9,7 +9,7 @@ use crate::operations::trails::settings::{checked_bucket, prefix_or_error};
 use crate::operations::{Cx, internal};
 use crate::queries::delivered::{S3Uri, account_folder};
 
-/// Checks the statement and the place where results are to go, then queues the query: when this
+/// Checks the statement and the place where results are to go, then begins or queues the query: when this
 /// answers, the query survives a crash.
 pub async fn start_query(
     cx: Cx<'_>,
@@ -49,8 +49,28 @@ pub async fn start_query(
         delivery_uri: input.delivery_s3_uri,
         created_ms: cx.now.as_millisecond(),
     };
-    let unfinished_max = cx.node.settings.queries.unfinished_max;
-    if !cx.node.catalog.add_query(&query, unfinished_max).await.map_err(internal)? {
+    let settings = &cx.node.settings.queries;
+    let (catalog, unfinished_max) = (&cx.node.catalog, settings.unfinished_max);
+    // If this call is cut off meanwhile, the query is queued, or not there.
+    let is_added = match cx.node.queries.begin_at_once(&query, prepared, settings.at_once_max) {
+        Ok(entering) => {
+            let added = catalog.add_running_query(&query, unfinished_max).await;
+            let is_added = added.map_err(internal)?;
+            if is_added {
+                entering.done();
+            }
+            is_added
+        }
+        Err(prepared) => {
+            let is_added = catalog.add_query(&query, unfinished_max).await.map_err(internal)?;
+            if is_added {
+                cx.node.queries.keep(&query.id, prepared, cx.node.clock.elapsed());
+                cx.node.queries.wake();
+            }
+            is_added
+        }
+    };
+    if !is_added {
         return Err(ApiError::new(
             ErrorCode::MaxConcurrentQueriesException,
             format!(
@@ -59,8 +79,6 @@ pub async fn start_query(
             ),
         ));
     }
-    cx.node.queries.keep(&query.id, prepared, cx.node.clock.elapsed());
-    cx.node.queries.wake();
     Ok(StartQueryResponse {
         query_id: Some(query.id),
         event_data_store_owner_account_id: input.event_data_store_owner_account_id,

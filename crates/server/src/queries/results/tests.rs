@@ -10,19 +10,21 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-/// The file of a result with these rows, handed over in lots.
+/// The file of a result with these rows, handed over in lots. A small one is made a file here.
 fn written(columns: &[&str], lots: &[Vec<Row>]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queries/q.rows");
     let columns: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
     run(async {
         let disk = Arc::new(RealDisk);
-        let mut writer =
-            ResultsWriter::create(disk, path.clone(), &columns, u64::MAX).await.unwrap();
+        let mut writer = ResultsWriter::new(disk, path.clone(), &columns, u64::MAX);
         for lot in lots {
             writer.take(lot.clone()).await.unwrap();
         }
-        writer.finish().await.unwrap();
+        if let Some(small) = writer.finish().await.unwrap() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, small).unwrap();
+        }
     });
     (folder, path)
 }
@@ -72,13 +74,16 @@ fn a_result_that_was_not_finished_is_not_there() {
     let path = folder.path().join("q.rows");
     run(async {
         let disk = Arc::new(RealDisk);
-        let mut writer =
-            ResultsWriter::create(disk.clone(), path.clone(), &[], 1000).await.unwrap();
-        writer.take(vec![row(1)]).await.unwrap();
-        drop(writer);
-        assert!(Results::open(&path).unwrap().is_none());
-        // The next run begins it again.
-        let writer = ResultsWriter::create(disk, path.clone(), &[], 1000).await.unwrap();
+        // The second run begins it again.
+        for _ in 0..2 {
+            let mut writer = ResultsWriter::new(disk.clone(), path.clone(), &[], u64::MAX);
+            writer.take((0..1500).map(row).collect()).await.unwrap();
+            drop(writer);
+            assert!(Results::open(&path).unwrap().is_none());
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+        let mut writer = ResultsWriter::new(disk, path.clone(), &[], u64::MAX);
+        writer.take((0..1500).map(row).collect()).await.unwrap();
         writer.discard().await;
     });
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -89,12 +94,36 @@ fn a_result_that_grows_too_large_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("q.rows");
     run(async {
-        let mut writer =
-            ResultsWriter::create(Arc::new(RealDisk), path.clone(), &[], 100).await.unwrap();
+        let mut writer = ResultsWriter::new(Arc::new(RealDisk), path.clone(), &[], 100);
         writer.take(vec![vec![Some("x".repeat(50))]]).await.unwrap();
         let refused = writer.take(vec![vec![Some("x".repeat(50))]]).await.unwrap_err();
         assert!(matches!(refused, QueryFault::Sink(message) if message == TOO_LARGE));
     });
+}
+
+#[test]
+fn a_small_result_is_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("q.rows");
+    let rows: Vec<Row> = (0..50).map(row).collect();
+    for (rows, is_small) in [(vec![], true), (rows, true), ((0..1000).map(row).collect(), false)] {
+        let kept = run(async {
+            let mut writer =
+                ResultsWriter::new(Arc::new(RealDisk), path.clone(), &["a".to_owned()], u64::MAX);
+            writer.take(rows.clone()).await.unwrap();
+            writer.finish().await.unwrap()
+        });
+        assert_eq!((kept.is_some(), path.exists()), (is_small, !is_small));
+        let mut results = match kept {
+            Some(bytes) => Results::of(&path, bytes).unwrap(),
+            None => Results::open(&path).unwrap().unwrap(),
+        };
+        assert_eq!(
+            (results.columns(), results.row_count()),
+            (&["a".to_owned()][..], rows.len() as u64)
+        );
+        assert_eq!(results.rows(0, usize::MAX, usize::MAX).unwrap(), rows);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use catalog::{NewQuery, Query, QueryStatus, QueryStore};
 use durable::Fault;
+use server::lake::{Ask, QueryLimits, Readable};
 use server::settings::QuerySettings;
 
 use super::imports::{delete_store, make_store, store_arn, table};
@@ -17,8 +18,14 @@ const ID: &str = "4e0b29e5-2c1f-4a0a-a9b4-6d2b1c9c7f10";
 async fn asked(plan: Plan, columns: &str, delivery_uri: Option<&str>) -> World {
     let world = World::new(plan).await;
     make_store(&world).await;
+    let query = new_query(&world, columns, delivery_uri);
+    assert!(world.node().catalog.add_query(&query, 10).await.unwrap());
+    world
+}
+
+fn new_query(world: &World, columns: &str, delivery_uri: Option<&str>) -> NewQuery {
     let name = table().as_str().to_owned();
-    let query = NewQuery {
+    NewQuery {
         id: ID.to_owned(),
         account: TENANT.to_owned(),
         region: HOME.to_owned(),
@@ -29,9 +36,7 @@ async fn asked(plan: Plan, columns: &str, delivery_uri: Option<&str>) -> World {
         prompt: None,
         delivery_uri: delivery_uri.map(str::to_owned),
         created_ms: world.now().as_millisecond(),
-    };
-    assert!(world.node().catalog.add_query(&query, 10).await.unwrap());
-    world
+    }
 }
 
 async fn the_query(world: &World) -> Query {
@@ -58,8 +63,11 @@ fn rows_file(world: &World) -> PathBuf {
     world.data().join("queries").join(format!("{ID}.rows"))
 }
 
-fn is_whole(path: &PathBuf) -> bool {
-    std::fs::read(path).is_ok_and(|bytes| bytes.ends_with(b"CAIRNEND"))
+/// Is the result there, in the catalog or as a file?
+async fn is_whole(world: &World) -> bool {
+    let kept = world.node().catalog.query_result(ID).await.unwrap();
+    let bytes = kept.or_else(|| std::fs::read(rows_file(world)).ok());
+    bytes.is_some_and(|bytes| bytes.ends_with(b"CAIRNEND"))
 }
 
 #[tokio::test]
@@ -70,7 +78,46 @@ async fn a_query_that_was_running_runs_again_after_a_crash() {
     world.crash_and_open(Crash::PowerLoss(0)).await;
     let query = run(&mut world).await;
     assert_eq!((query.status, query.attempts), (QueryStatus::Finished, 2));
-    assert!(is_whole(&rows_file(&world)));
+    assert!(is_whole(&world).await);
+}
+
+#[tokio::test]
+async fn a_query_whose_call_is_cut_off_is_queued_or_not_there() {
+    for is_in_catalog in [true, false] {
+        let mut world = World::new(Plan::default()).await;
+        make_store(&world).await;
+        world.turn("run_queries").await;
+        let query = new_query(&world, "eventName", None);
+        let readable = Readable { table: table(), account: None };
+        let tables = [(table().as_str().to_owned(), readable)].into();
+        let node = world.node();
+        let limits = QueryLimits {
+            memory_bytes_max: 1 << 20,
+            spill_folder: world.data().join("spill"),
+            spill_bytes_max: 1 << 20,
+            threads: 1,
+        };
+        let statement = query.statement.clone();
+        let ask = Ask { statement, parameters: Vec::new(), tables, limits };
+        let prepared = node.lake.prepare(ask).await.unwrap();
+        let entering = node.queries.begin_at_once(&query, prepared, 1).ok().unwrap();
+        if is_in_catalog {
+            assert!(node.catalog.add_running_query(&query, 1).await.unwrap());
+        }
+        drop(entering);
+        if is_in_catalog {
+            let query = run(&mut world).await;
+            assert_eq!((query.status, query.attempts), (QueryStatus::Finished, 1));
+            assert!(is_whole(&world).await);
+            continue;
+        }
+        while world.node().queries.is_running(ID) {
+            world.turn("run_queries").await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(world.node().catalog.query(TENANT, HOME, ID).await.unwrap().is_none());
+        assert!(!is_whole(&world).await);
+    }
 }
 
 #[tokio::test]
@@ -88,9 +135,12 @@ async fn a_query_that_is_running_at_two_crashes_fails() {
 
 #[tokio::test]
 async fn the_rows_of_a_finished_query_survive_whatever_the_disk_does() {
-    for fault in [Fault::Once(5), Fault::Once(28), Fault::DoneButFailed(5)] {
+    let faults = [Fault::Once(5), Fault::Once(28), Fault::DoneButFailed(5)];
+    for (fault, columns) in
+        faults.into_iter().flat_map(|fault| [(fault, "eventName"), (fault, "many")])
+    {
         for nth in 1.. {
-            let mut world = asked(Plan::default(), "eventName, eventID", None).await;
+            let mut world = asked(Plan::default(), columns, None).await;
             let failures = world.disk.failures();
             world.disk.fail_nth(nth, fault);
             let query = run(&mut world).await;
@@ -105,7 +155,7 @@ async fn the_rows_of_a_finished_query_survive_whatever_the_disk_does() {
             for seed in 0..3 {
                 world.crash_and_open(Crash::PowerLoss(seed)).await;
                 let finished = the_query(&world).await.status == QueryStatus::Finished;
-                assert!(!finished || is_whole(&rows_file(&world)), "{context}, seed {seed}");
+                assert!(!finished || is_whole(&world).await, "{context}, seed {seed}");
             }
             if !failed {
                 break;
@@ -124,7 +174,7 @@ async fn a_query_that_runs_too_long_times_out_with_the_rows_until_then() {
     let query = run(&mut world).await;
     assert_eq!(query.status, QueryStatus::TimedOut);
     assert!(query.statistics.rows > 0);
-    assert!(is_whole(&rows_file(&world)));
+    assert!(is_whole(&world).await);
     assert_eq!(query.delivery_status.as_deref(), Some("CANCELLED"), "partial rows stay here");
 
     // One that does not listen is left behind.
@@ -139,7 +189,7 @@ async fn a_result_that_grows_too_large_fails_and_leaves_nothing() {
     let query = run(&mut world).await;
     let found = (query.status, query.error.as_deref());
     assert_eq!(found, (QueryStatus::Failed, Some("Query response is too large")));
-    let left = std::fs::read_dir(world.data().join("queries")).unwrap().count();
+    let left = std::fs::read_dir(world.data().join("queries")).map_or(0, Iterator::count);
     assert_eq!(left, 0);
 }
 
@@ -242,15 +292,22 @@ async fn what_a_bucket_says_of_a_delivery_is_in_its_status() {
 
 #[tokio::test]
 async fn queries_and_their_rows_are_forgotten_after_seven_days() {
-    let mut world = asked(Plan::default(), "eventName", None).await;
+    forgotten_after_seven_days("eventName").await;
+    forgotten_after_seven_days("many").await;
+}
+
+async fn forgotten_after_seven_days(columns: &str) {
+    let mut world = asked(Plan::default(), columns, None).await;
     run(&mut world).await;
+    assert_eq!(rows_file(&world).exists(), columns == "many");
+    std::fs::create_dir_all(world.data().join("queries")).unwrap();
     std::fs::write(world.data().join("queries/nobody-s.rows"), "x").unwrap();
     world.pass(6 * 24 * 3600);
     world.turn("forget_queries").await;
-    assert!(is_whole(&rows_file(&world)));
+    assert!(is_whole(&world).await);
     assert!(!world.data().join("queries/nobody-s.rows").exists(), "of no query that is known");
     world.pass(24 * 3600 + 1);
     world.turn("forget_queries").await;
-    assert!(!rows_file(&world).exists());
+    assert!(!is_whole(&world).await);
     assert!(world.node().catalog.query(TENANT, HOME, ID).await.unwrap().is_none());
 }

@@ -1,0 +1,174 @@
+//! What is read page by page from a file is what its columns hold in memory.
+
+use arrow::array::{Int32Array, MapBuilder, MapFieldNames, StringBuilder, StructArray};
+use arrow::datatypes::{Field, Fields};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::*;
+use crate::table::log::FileEntry;
+
+const ROWS: usize = 5_000;
+
+/// Nulls and values in bursts, texts that repeat and texts that do not.
+fn text(row: usize) -> Option<String> {
+    match row / 300 % 3 {
+        0 => None,
+        1 => Some(format!("name-{}", row % 7)),
+        _ => (!row.is_multiple_of(5)).then(|| format!("long-and-never-again-{row}")),
+    }
+}
+
+fn batch() -> RecordBatch {
+    let texts: ArrayRef = Arc::new((0..ROWS).map(text).collect::<StringArray>());
+    let few = (0..ROWS).map(|row| if row / 700 % 2 == 0 { "a" } else { "b" });
+    let few: ArrayRef = Arc::new(StringArray::from_iter_values(few));
+    let inner: ArrayRef = Arc::new((0..ROWS).map(|row| text(row + 150)).collect::<StringArray>());
+    let fields = Fields::from(vec![Field::new("inner", DataType::Utf8, true)]);
+    let is_there = (0..ROWS).map(|row| row % 11 != 0).collect::<Vec<bool>>();
+    let outer: ArrayRef = Arc::new(StructArray::new(fields, vec![inner], Some(is_there.into())));
+    let names = MapFieldNames {
+        entry: "key_value".to_owned(),
+        key: "key".to_owned(),
+        value: "value".to_owned(),
+    };
+    let mut maps = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
+    for row in 0..ROWS {
+        if row % 13 == 0 {
+            maps.append(false).unwrap();
+            continue;
+        }
+        let mut add = |key: &str, value: Option<String>| {
+            maps.keys().append_value(key);
+            maps.values().append_option(value);
+        };
+        for entry in 0..row % 4 {
+            add(&format!("other-{entry}"), text(row + entry));
+        }
+        if row % 3 == 0 {
+            add("wanted", text(row));
+            // The first counts, even when it is null.
+            if row % 2 == 0 {
+                add("wanted", Some("second".to_owned()));
+            }
+        }
+        maps.append(true).unwrap();
+    }
+    let maps: ArrayRef = Arc::new(maps.finish());
+    let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(0..ROWS as i32));
+    let columns = [
+        ("texts", texts, true),
+        ("few", few, false),
+        ("outer", outer, true),
+        ("maps", maps, true),
+        ("numbers", numbers, false),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+}
+
+async fn file(batch: &RecordBatch) -> Arc<DataFile> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap()))
+        .set_data_page_row_count_limit(512)
+        .set_write_batch_size(128)
+        // So that columns begin with codes and go on with texts.
+        .set_dictionary_page_size_limit(8 << 10);
+    let mut bytes = Vec::new();
+    let mut writer =
+        ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties.build())).unwrap();
+    writer.write(batch).unwrap();
+    writer.close().unwrap();
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let entry = FileEntry {
+        path: "file.parquet".to_owned(),
+        bytes: bytes.len() as u64,
+        rows: ROWS as u64,
+        month: jiff::civil::date(2026, 3, 1),
+        oldest_us: 0,
+        newest_us: 0,
+    };
+    store.put(&Path::from("file.parquet"), bytes.into()).await.unwrap();
+    Arc::new(DataFile::new(entry, &Arc::from("t"), store))
+}
+
+fn value(codes: &Codes, row: usize) -> Option<&str> {
+    let place = codes.of_rows.as_ref().map_or(row, |rows| rows[row] as usize);
+    let values = codes.values.as_string_opt::<i32>()?;
+    (place < values.len() && values.is_valid(place)).then(|| values.value(place))
+}
+
+#[tokio::test]
+async fn pages_hold_what_was_written() {
+    let batch = batch();
+    let memory = Columns::Memory(batch.clone());
+    let text = |path: &[&str]| Source::Text(path.iter().map(|name| (*name).to_owned()).collect());
+    let entry = |key: &str| Source::Entry { column: "maps".to_owned(), key: key.to_owned() };
+    let sources = [
+        text(&["texts"]),
+        text(&["few"]),
+        text(&["outer", "inner"]),
+        entry("wanted"),
+        entry("other-2"),
+        entry("nothing"),
+    ];
+    let kept: [(&str, Vec<bool>); 5] = [
+        ("all", vec![]),
+        ("none", vec![false; ROWS]),
+        ("one", (0..ROWS).map(|row| row == 3_333).collect()),
+        ("a burst", (0..ROWS).map(|row| (1_000..1_700).contains(&row)).collect()),
+        ("some", (0..ROWS).map(|row| row % 97 == 5).collect()),
+    ];
+    let named: Vec<&Source> = sources.iter().collect();
+    let file = file(&batch).await;
+    let (columns, bytes) = Columns::read(&file, 0, &named).await.unwrap();
+    assert!(bytes > 0 && columns.rows() == ROWS);
+    for source in &sources {
+        let expected = memory.codes(source, &[]).unwrap();
+        for (name, kept) in &kept {
+            let found = columns.codes(source, kept).unwrap();
+            for row in (0..ROWS).filter(|row| kept.is_empty() || kept[*row]) {
+                assert_eq!(value(&found, row), value(&expected, row), "{source:?} {name} {row}");
+            }
+        }
+    }
+    let found = columns.codes(&sources[0], &kept[2].1).unwrap();
+    assert!(found.values.len() <= 1, "texts of other rows are not copied");
+}
+
+#[tokio::test]
+async fn rows_are_found_by_their_values() {
+    let batch = batch();
+    let memory = Columns::Memory(batch.clone());
+    let file = file(&batch).await;
+    let source = Source::Text(vec!["outer".to_owned(), "inner".to_owned()]);
+    let expected = memory.codes(&source, &[]).unwrap();
+    for wanted in ["name-3", "long-and-never-again-1801", "absent"] {
+        let found = rows_with(&file, 0, "outer.inner", &[wanted.to_owned()]).await.unwrap();
+        for (row, holds) in found.unwrap().iter().enumerate() {
+            assert_eq!(holds, value(&expected, row) == Some(wanted), "{wanted} {row}");
+        }
+    }
+    for path in ["maps.key_value.key", "unknown"] {
+        let found = rows_with(&file, 0, path, &["wanted".to_owned()]).await.unwrap();
+        assert!(found.is_none(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_a_file_lacks_is_null() {
+    let file = file(&batch()).await;
+    let sources = [
+        Source::Text(vec!["newer".to_owned()]),
+        Source::Entry { column: "newer".to_owned(), key: "k".to_owned() },
+    ];
+    let (columns, _) = Columns::read(&file, 0, &sources.iter().collect::<Vec<_>>()).await.unwrap();
+    for source in &sources {
+        let codes = columns.codes(source, &[]).unwrap();
+        assert_eq!(codes.of_rows.as_ref().map(Vec::len), Some(ROWS));
+        assert!((0..ROWS).all(|row| value(&codes, row).is_none()));
+    }
+}

@@ -1,0 +1,183 @@
+//! Small numbers as Parquet packs them: levels, and codes of dictionaries.
+//!
+//! ```text
+//!   run     header: count * 2       | the number, in whole bytes
+//!   packed  header: groups * 2 + 1  | 8 numbers for each group, bit by bit, the lowest first
+//! ```
+
+use parquet::errors::Result;
+
+use super::cut_short;
+
+/// Appends `count` numbers of `width` bits.
+pub fn numbers(mut bytes: &[u8], width: u32, count: usize, to: &mut Vec<u32>) -> Result<()> {
+    if width > u32::BITS {
+        return Err(cut_short());
+    }
+    let end = to.len() + count;
+    if width == 0 {
+        to.resize(end, 0);
+    }
+    while to.len() < end {
+        let missing = end - to.len();
+        match header(&mut bytes)? {
+            Header::Packed { groups } => {
+                let packed = groups.checked_mul(width as usize).ok_or_else(cut_short)?;
+                // A writer may leave out the bytes that only fill the last group.
+                let packed = packed.min(bytes.len());
+                let here = (packed * 8 / width as usize).min(missing);
+                if here == 0 {
+                    return Err(cut_short());
+                }
+                let from = to.len();
+                to.resize(from + here, 0);
+                unpack(&bytes[..packed], width as usize, &mut to[from..]);
+                bytes = &bytes[packed..];
+            }
+            Header::Run { count } => {
+                let value_bytes = width.div_ceil(8) as usize;
+                let value = bytes.get(..value_bytes).filter(|_| count > 0).ok_or_else(cut_short)?;
+                let mut whole = [0; 4];
+                whole[..value_bytes].copy_from_slice(value);
+                to.resize(to.len() + count.min(missing), u32::from_le_bytes(whole));
+                bytes = &bytes[value_bytes..];
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Are they `count` times the same number, of less than 8 bits, in one run?
+pub fn is_all(mut bytes: &[u8], number: u32, count: usize) -> bool {
+    match header(&mut bytes) {
+        Ok(Header::Run { count: run }) => {
+            run >= count && bytes.first().is_some_and(|found| u32::from(*found) == number)
+        }
+        _ => false,
+    }
+}
+
+enum Header {
+    Packed { groups: usize },
+    Run { count: usize },
+}
+
+fn header(bytes: &mut &[u8]) -> Result<Header> {
+    let mut header: u64 = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first().ok_or_else(cut_short)?;
+        *bytes = rest;
+        header |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            let length = usize::try_from(header >> 1).map_err(|_| cut_short())?;
+            return Ok(match header & 1 {
+                1 => Header::Packed { groups: length },
+                _ => Header::Run { count: length },
+            });
+        }
+    }
+    Err(cut_short())
+}
+
+fn unpack(bytes: &[u8], width: usize, to: &mut [u32]) {
+    let done = match width {
+        1 => groups::<1>(bytes, to),
+        2 => groups::<2>(bytes, to),
+        3 => groups::<3>(bytes, to),
+        4 => groups::<4>(bytes, to),
+        5 => groups::<5>(bytes, to),
+        6 => groups::<6>(bytes, to),
+        7 => groups::<7>(bytes, to),
+        8 => groups::<8>(bytes, to),
+        9 => groups::<9>(bytes, to),
+        10 => groups::<10>(bytes, to),
+        11 => groups::<11>(bytes, to),
+        12 => groups::<12>(bytes, to),
+        13 => groups::<13>(bytes, to),
+        14 => groups::<14>(bytes, to),
+        15 => groups::<15>(bytes, to),
+        16 => groups::<16>(bytes, to),
+        17 => groups::<17>(bytes, to),
+        18 => groups::<18>(bytes, to),
+        // No row group has as many values.
+        _ => 0,
+    };
+    let mask = u64::from(u32::MAX) >> (32 - width);
+    for (place, number) in to.iter_mut().enumerate().skip(done) {
+        let bit = place * width;
+        let rest = &bytes[bit / 8..];
+        let mut word = [0; 8];
+        let here = rest.len().min(8);
+        word[..here].copy_from_slice(&rest[..here]);
+        *number = (u64::from_le_bytes(word) >> (bit % 8) & mask) as u32;
+    }
+}
+
+/// Unpacks whole groups, and answers how many numbers that were. The compiler knows the width.
+fn groups<const WIDTH: usize>(bytes: &[u8], to: &mut [u32]) -> usize {
+    let mask = u32::MAX >> (32 - WIDTH);
+    let mut done = 0;
+    for (group, eight) in bytes.chunks_exact(WIDTH).zip(to.chunks_exact_mut(8)) {
+        let mut padded = [0; 24];
+        padded[..WIDTH].copy_from_slice(group);
+        for (place, number) in eight.iter_mut().enumerate() {
+            let at = place * WIDTH / 8;
+            let four = [padded[at], padded[at + 1], padded[at + 2], padded[at + 3]];
+            *number = u32::from_le_bytes(four) >> (place * WIDTH % 8) & mask;
+        }
+        done += 8;
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8], width: u32, expected: &[u32]) {
+        let mut found = Vec::new();
+        numbers(bytes, width, expected.len(), &mut found).unwrap();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn runs_and_packed_numbers_come_in_order() {
+        // The example of the format: 0 to 7 in 3 bits each.
+        check(&[3, 0x88, 0xc6, 0xfa], 3, &[0, 1, 2, 3, 4, 5, 6, 7]);
+        check(&[8, 9, 3, 0x88, 0xc6, 0xfa, 4, 5], 3, &[9, 9, 9, 9, 0, 1, 2, 3, 4, 5, 6, 7, 5, 5]);
+        check(&[10, 0x34, 0x12], 12, &[0x1234; 5]);
+        check(&[], 0, &[0, 0, 0]);
+    }
+
+    #[test]
+    fn every_width_is_unpacked() {
+        for width in 1..=32_u32 {
+            let expected: Vec<u32> =
+                (0..72_u32).map(|n| n.wrapping_mul(0x9e37_79b9) >> (32 - width)).collect();
+            let mut bytes = vec![0; 9 * width as usize];
+            for (place, number) in expected.iter().enumerate() {
+                for bit in (0..width as usize).filter(|bit| number >> bit & 1 == 1) {
+                    let at = place * width as usize + bit;
+                    bytes[at / 8] |= 1 << (at % 8);
+                }
+            }
+            bytes.insert(0, 9 * 2 + 1);
+            check(&bytes, width, &expected);
+        }
+    }
+
+    #[test]
+    fn one_run_is_told_from_several() {
+        assert!(is_all(&[10, 1], 1, 5));
+        for (bytes, number, count) in [(&[10, 1][..], 1, 6), (&[10, 1], 0, 5), (&[3, 0xff], 1, 5)] {
+            assert!(!is_all(bytes, number, count), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_is_an_error() {
+        for bytes in [&[][..], &[3][..], &[4][..], &[0, 0][..], &[0x80][..]] {
+            assert!(numbers(bytes, 3, 5, &mut Vec::new()).is_err(), "{bytes:?}");
+        }
+    }
+}

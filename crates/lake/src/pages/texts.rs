@@ -1,0 +1,216 @@
+//! Leaves of text with one value, or none, for each row.
+
+use arrow::array::{BooleanBufferBuilder, StringArray};
+use arrow::buffer::{BooleanBuffer, OffsetBuffer, ScalarBuffer};
+use parquet::errors::Result;
+
+use super::{Dictionary, Leaf, Plain, Read, cut_short};
+
+/// Stands for no value until it is known how many values there are.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// The distinct values of rows, and which each row has.
+#[derive(Debug)]
+pub struct Coded {
+    /// The number of values stands for null. Rows that are not kept have any.
+    pub of_rows: Vec<u32>,
+    /// A text may be there twice.
+    pub values: StringArray,
+}
+
+/// The values of the rows that are kept; without `kept`, of all.
+pub fn codes(leaf: &Leaf, kept: &[bool]) -> Result<Coded> {
+    let mut texts = Texts::default();
+    let mut of_rows: Vec<u32> = Vec::with_capacity(leaf.rows());
+    let mut pages = leaf.pages()?;
+    while let Some(page) = pages.next(kept)? {
+        let values = match page {
+            Read::Dictionary(dictionary) => {
+                texts.begin(dictionary);
+                continue;
+            }
+            Read::Skipped { rows } => {
+                of_rows.resize(of_rows.len() + rows, NONE);
+                continue;
+            }
+            Read::Values(values) => values,
+        };
+        let first = of_rows.len();
+        let kept = match kept.is_empty() {
+            true => kept,
+            false => kept.get(first..first + values.places).ok_or_else(cut_short)?,
+        };
+        match values.codes(values.present(pages.defined))? {
+            Some(codes) if kept.is_empty() => {
+                let numbers = texts.all_numbers(codes)?;
+                spread(numbers, &values.definition, pages.defined, &mut of_rows);
+            }
+            Some(codes) => {
+                spread(codes, &values.definition, pages.defined, &mut of_rows);
+                for (number, kept) in of_rows[first..].iter_mut().zip(kept) {
+                    if !kept {
+                        *number = NONE;
+                    } else if *number != NONE {
+                        *number = texts.number_of(*number)?;
+                    }
+                }
+            }
+            None => {
+                let mut plain = Plain::new(&values.body);
+                for (place, (_, definition)) in values.levels(pages.defined).enumerate() {
+                    let text = match definition == pages.defined {
+                        true => Some(plain.next()?),
+                        false => None,
+                    };
+                    of_rows.push(match text {
+                        Some(text) if kept.is_empty() || kept[place] => texts.add(text)?,
+                        _ => NONE,
+                    });
+                }
+            }
+        }
+    }
+    texts.finish(of_rows)
+}
+
+/// Puts numbers in the places that have a value.
+fn spread(mut numbers: Vec<u32>, definition: &[u32], defined: u32, to: &mut Vec<u32>) {
+    if definition.is_empty() {
+        to.extend(numbers);
+        return;
+    }
+    // Where values are missing follows no rule, so nothing branches on it.
+    numbers.push(NONE);
+    let last = numbers.len() - 1;
+    let mut next = 0;
+    to.extend(definition.iter().map(|level| {
+        let is_there = *level == defined;
+        let number = numbers[next.min(last)];
+        next += usize::from(is_there);
+        if is_there { number } else { NONE }
+    }));
+}
+
+/// Which rows have a value that is wanted.
+pub fn rows_with(leaf: &Leaf, is_wanted: impl Fn(&[u8]) -> bool) -> Result<BooleanBuffer> {
+    let mut holds = BooleanBufferBuilder::new(leaf.rows());
+    let mut wanted: Vec<bool> = Vec::new();
+    let mut pages = leaf.pages()?;
+    while let Some(page) = pages.next(&[])? {
+        let values = match page {
+            Read::Dictionary(dictionary) => {
+                let texts = (0..dictionary.texts.len() as u32).map(|code| dictionary.text(code));
+                wanted = texts.map(|text| text.is_some_and(&is_wanted)).collect();
+                if leaf.is_all_coded() && !wanted.contains(&true) {
+                    return Ok(BooleanBuffer::new_unset(leaf.rows()));
+                }
+                continue;
+            }
+            Read::Skipped { rows } => {
+                holds.append_n(rows, false);
+                continue;
+            }
+            Read::Values(values) => values,
+        };
+        match values.codes(values.present(pages.defined))? {
+            Some(codes) => {
+                if codes.iter().any(|code| *code as usize >= wanted.len()) {
+                    return Err(cut_short());
+                }
+                if !codes.iter().any(|code| wanted[*code as usize]) {
+                    holds.append_n(values.places, false);
+                    continue;
+                }
+                let mut codes = codes.into_iter();
+                for (_, definition) in values.levels(pages.defined) {
+                    let code = if definition == pages.defined { codes.next() } else { None };
+                    holds.append(code.is_some_and(|code| wanted[code as usize]));
+                }
+            }
+            None => {
+                let mut plain = Plain::new(&values.body);
+                for (_, definition) in values.levels(pages.defined) {
+                    holds.append(definition == pages.defined && is_wanted(plain.next()?));
+                }
+            }
+        }
+    }
+    match holds.len() == leaf.rows() {
+        true => Ok(holds.finish()),
+        false => Err(cut_short()),
+    }
+}
+
+/// Gathers the texts that are used.
+#[derive(Default)]
+pub(super) struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<i32>,
+    dictionary: Option<Dictionary>,
+    /// The numbers that the dictionary's codes have got.
+    numbers: Vec<u32>,
+    /// The number of the dictionary's first text, once all of it is taken.
+    first: Option<u32>,
+}
+
+impl Texts {
+    pub fn begin(&mut self, dictionary: Dictionary) {
+        self.numbers = vec![NONE; dictionary.texts.len()];
+        self.dictionary = Some(dictionary);
+    }
+
+    /// The numbers of codes, of which most of the dictionary is used.
+    fn all_numbers(&mut self, mut codes: Vec<u32>) -> Result<Vec<u32>> {
+        if self.first.is_none() {
+            self.first = Some(self.ends.len() as u32);
+            let dictionary = self.dictionary.take().ok_or_else(cut_short)?;
+            for (begin, end) in &dictionary.texts {
+                let text = dictionary.bytes.get(*begin as usize..*end as usize);
+                self.add(text.ok_or_else(cut_short)?)?;
+            }
+            self.dictionary = Some(dictionary);
+        }
+        let first = self.first.unwrap_or(0);
+        if codes.iter().max().is_some_and(|last| *last as usize >= self.numbers.len()) {
+            return Err(cut_short());
+        }
+        if first > 0 {
+            codes.iter_mut().for_each(|code| *code += first);
+        }
+        Ok(codes)
+    }
+
+    pub fn number_of(&mut self, code: u32) -> Result<u32> {
+        match self.numbers.get(code as usize) {
+            Some(&NONE) => {}
+            Some(number) => return Ok(*number),
+            None => return Err(cut_short()),
+        }
+        let dictionary = self.dictionary.take().ok_or_else(cut_short)?;
+        let number = match dictionary.text(code) {
+            Some(text) => self.add(text),
+            None => Err(cut_short()),
+        };
+        self.dictionary = Some(dictionary);
+        let number = number?;
+        self.numbers[code as usize] = number;
+        Ok(number)
+    }
+
+    pub fn add(&mut self, text: &[u8]) -> Result<u32> {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(i32::try_from(self.bytes.len())?);
+        Ok(self.ends.len() as u32 - 1)
+    }
+
+    pub fn finish(self, mut of_rows: Vec<u32>) -> Result<Coded> {
+        let null = self.ends.len() as u32;
+        of_rows.iter_mut().for_each(|number| *number = (*number).min(null));
+        let mut offsets = Vec::with_capacity(self.ends.len() + 1);
+        offsets.push(0);
+        offsets.extend(self.ends);
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        let values = StringArray::try_new(offsets, self.bytes.into(), None)?;
+        Ok(Coded { of_rows, values })
+    }
+}
