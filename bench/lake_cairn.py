@@ -282,10 +282,16 @@ ATTRIBUTES = {
     "ReadOnly": lambda r: [str(r["readOnly"]).lower()],
     "Username": lambda r: [r["userIdentity"].get("userName") or r["userIdentity"].get("principalId", "").partition(":")[2]],
     "ResourceType": lambda r: [one["type"] for one in r.get("resources", [])],
-    "ResourceName": lambda r: [one["ARN"] for one in r.get("resources", [])],
+    "ResourceName": lambda r: [shown_name(one["ARN"]) for one in r.get("resources", [])],
     "EventSource": lambda r: [r["eventSource"]],
     "AccessKeyId": lambda r: [r["userIdentity"].get("accessKeyId")],
 }
+
+
+def shown_name(arn: str) -> str:
+    """As LookupEvents shows a resource: a bucket by its name, all else by ARN."""
+    name = arn.removeprefix("arn:aws:s3:::")
+    return arn if "/" in name else name
 
 
 def forget_pages(server: Cairn) -> None:
