@@ -111,10 +111,14 @@ impl Term {
             return Ok(groups);
         }
         let (of_value, distinct) = numbered(&self.evaluate_kept(codes, kept)?)?;
-        let groups = match &codes.of_rows {
-            Some(rows) => rows.iter().map(|code| of_value[*code as usize]).collect(),
-            None => of_value[..codes.values.len()].to_vec(),
+        let Some(rows) = &codes.of_rows else {
+            return Ok((of_value[..codes.values.len()].to_vec(), distinct));
         };
+        // A loop, since what is called for each row has to be in place.
+        let mut groups = vec![0; rows.len()];
+        for (group, code) in groups.iter_mut().zip(rows) {
+            *group = of_value[*code as usize];
+        }
         Ok((groups, distinct))
     }
 

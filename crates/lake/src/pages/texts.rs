@@ -81,14 +81,15 @@ fn spread(mut numbers: Vec<u32>, definition: &[u32], defined: u32, to: &mut Vec<
     }
     // Where values are missing follows no rule, so nothing branches on it.
     numbers.push(NONE);
-    let last = numbers.len() - 1;
+    let (first, last) = (to.len(), numbers.len() - 1);
+    to.resize(first + definition.len(), NONE);
     let mut next = 0;
-    to.extend(definition.iter().map(|level| {
+    for (number, level) in to[first..].iter_mut().zip(definition) {
         let is_there = *level == defined;
-        let number = numbers[next.min(last)];
+        let found = numbers[next.min(last)];
+        *number = if is_there { found } else { NONE };
         next += usize::from(is_there);
-        if is_there { number } else { NONE }
-    }));
+    }
 }
 
 /// Which rows have a value that is wanted.
