@@ -55,7 +55,8 @@ def make_store(server: Cairn) -> str:
     selectors[1]["FieldSelectors"].append({"Field": "resources.type", "Equals": ["AWS::S3::Object"]})
     try:
         answer = server.client("cloudtrail").create_event_data_store(
-            Name="bench", AdvancedEventSelectors=selectors, TerminationProtectionEnabled=False
+            # Without ingestion: the benchmark's own calls would be counted.
+            Name="bench", AdvancedEventSelectors=selectors, TerminationProtectionEnabled=False, StartIngestion=False
         )
     except Exception as refusal:  # botocore makes its error classes at run time
         raise Missing(f"CreateEventDataStore: {refusal}") from None

@@ -71,6 +71,12 @@ def test_rows_come_in_select_order_and_in_pages(cloudtrail, store):
     assert result["QueryId"] in [query["QueryId"] for query in listed]
 
 
+def test_one_question_may_be_put_many_times_a_second(cloudtrail, store):
+    # boto3 signs whole seconds, so these are the same bytes.
+    ids = {cloudtrail.start_query(QueryStatement=f"SELECT count(*) FROM {store}")["QueryId"] for _ in range(8)}
+    assert len(ids) == 8
+
+
 def test_what_is_wrong_is_said_at_the_start(cloudtrail, store):
     def start(statement, **more):
         return code_of(lambda: cloudtrail.start_query(QueryStatement=statement, **more))
