@@ -55,6 +55,7 @@ pub use history::{Named, NamedResources, named_resources, user_name};
 pub use redact::{HIDDEN, redact};
 pub use refusal::{Refusal, TimeBound};
 pub use region::{NotARegion, Region};
+pub use scan::fingerprint;
 pub use split::{Item, Place, Records, Split, Unread, split};
 pub use text::Text;
 pub use time::event_time;

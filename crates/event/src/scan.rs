@@ -496,7 +496,7 @@ fn first_stop(block: &[u8; BLOCK_BYTES]) -> usize {
 
 /// Tells short keys apart in one multiplication. Equal fingerprints are compared letter by letter.
 #[inline(always)]
-fn fingerprint(key: &[u8]) -> u64 {
+pub fn fingerprint(key: &[u8]) -> u64 {
     let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
         (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
         _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {

@@ -4,6 +4,8 @@
 //! limits. `None` means that somebody else must look, not that the value is a bad one: keys with escapes
 //! and absurd sizes are left to the check.
 
+use event::fingerprint;
+
 use crate::record::end_of_plain_run;
 
 /// Objects with more keys are left to the check.
@@ -43,7 +45,7 @@ impl Keys {
     #[inline]
     pub fn is_new(&mut self, text: &[u8], opened: usize, start: usize, end: usize) -> bool {
         let inside = text.get(start..end).unwrap_or_default();
-        let key = Key { mark: mark(inside), start, end };
+        let key = Key { mark: fingerprint(inside), start, end };
         let others = &self.0[opened..];
         let is_same = |other: &Key| {
             other.mark == key.mark && text.get(other.start..other.end) == Some(inside)
@@ -126,21 +128,6 @@ fn space(text: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
-}
-
-/// Tells short keys apart in one multiplication.
-#[inline(always)]
-fn mark(key: &[u8]) -> u64 {
-    let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {
-            (Some(first), Some(last)) => {
-                (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
-            }
-            _ => (key.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0),
-        },
-    };
-    (first ^ last.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ key.len() as u64
 }
 
 #[inline(always)]
