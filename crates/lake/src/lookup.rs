@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   memory ─▶ candidates
-//!   row groups, the newest first: statistics, Bloom filters ─▶ slices from their end ─▶ candidates
+//!   row groups, the newest first: statistics, Bloom filters ─▶ rows that fit ([`matching`])
+//!        ─▶ times and IDs of the newest of them ─▶ candidates
 //!        … until the page is full and nothing newer can be left
 //!   candidates of the page ─▶ their whole rows ─▶ records
 //! ```
@@ -10,27 +11,45 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::take_record_batch;
-use event::lookup::{Field, Filter, Found, Lookup, NamedResource, Page};
+use arrow::compute::{concat_batches, take_record_batch};
+use event::lookup::{Field, Filter, Found, Lookup, NamedResource, Page, Test};
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use parquet::arrow::arrow_reader::RowSelection;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
+use tokio::task::JoinSet;
 
 use crate::groups::codes::rows_with_ids;
+use crate::pages::Leaf;
+use crate::pages::picks::picks;
 use crate::prune::Conditions;
+use crate::record::members::{Kind, NAMED_RESOURCE, place};
+use crate::record::picked::Rows;
+use crate::record::rebuild::{Column, rebuild};
+use crate::record::stored::Stored;
 use crate::record::{self, DecodeError};
 use crate::table::View;
 use crate::table::file::{DataFile, Reader};
-use crate::table::write::times;
+use crate::table::write::{SEARCHED, times};
+use matching::{Kept, place_of};
 
-/// The newest rows of a row group are looked at first, in slices that double.
-const FIRST_SLICE_ROWS: usize = 8_192;
+mod matching;
+
+/// The newest rows of a row group are looked at first: often they fill the page.
+const FIRST_ROWS: usize = 16_384;
+/// Row groups that are looked into at a time, once the newest did not fill the page.
+const AT_A_TIME: usize = 4;
+/// Rows of which the times, or the whole records, are read at a time.
+const CHUNK_ROWS: usize = 64;
+/// Rows that one thread puts together.
+const SHARE_ROWS: usize = 16;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
@@ -56,32 +75,76 @@ struct Candidate {
 /// Where rows are read from.
 enum Source {
     Memory(RecordBatch),
-    File { file: Arc<DataFile>, row_group: usize, rows: usize, newest_us: i64 },
+    File { group: RowGroup, newest_us: i64 },
+}
+
+#[derive(Debug, Clone)]
+struct RowGroup {
+    file: Arc<DataFile>,
+    place: usize,
+    rows: usize,
 }
 
 pub async fn lookup(view: &View, ask: &Lookup) -> Result<Page, LookupError> {
-    let mut search = Search::new(ask);
+    let search = Arc::new(Search::new(ask));
     let mut sources: Vec<Source> = view.hot.iter().cloned().map(Source::Memory).collect();
     sources.extend(search.row_groups(view).await?);
-    for (place, source) in sources.iter().enumerate() {
+    let mut best = Best { limit: ask.limit, candidates: Vec::new() };
+    let mut files = Vec::new();
+    for (number, source) in sources.iter().enumerate() {
         match source {
-            Source::Memory(batch) => search.look_at(place, 0, batch)?,
-            Source::File { newest_us, .. } if search.is_full(*newest_us) => break,
-            Source::File { .. } => search.look_into(place, source).await?,
+            Source::Memory(batch) => best.add(search.look_at(number, batch)?),
+            Source::File { group, newest_us } => files.push((number, group.clone(), *newest_us)),
         }
     }
-    search.page(&sources).await
+    let mut files = files.into_iter().peekable();
+    let mut running = JoinSet::new();
+    // The newest alone is often enough.
+    let mut at_a_time = 1;
+    loop {
+        while running.len() < at_a_time
+            && let Some((number, group, _)) =
+                files.next_if(|(_, _, newest_us)| !best.is_full(*newest_us))
+        {
+            let search = search.clone();
+            running.spawn(async move { search.look_into(number, &group).await });
+        }
+        let Some(done) = running.join_next().await else { break };
+        let found = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        at_a_time = AT_A_TIME;
+        best.add(found);
+    }
+    page(best, &sources).await
 }
 
-struct Search<'a> {
-    ask: &'a Lookup,
-    conditions: Conditions,
-    /// The best so far, the newest first; one more than the page holds.
+/// The best candidates so far, the newest first; one more than the page holds.
+struct Best {
+    limit: usize,
     candidates: Vec<Candidate>,
 }
 
-impl<'a> Search<'a> {
-    fn new(ask: &'a Lookup) -> Search<'a> {
+impl Best {
+    fn add(&mut self, found: Vec<Candidate>) {
+        self.candidates.extend(found);
+        self.candidates.sort_by(|a, b| b.cmp(a));
+        // An event that is there twice is one event.
+        self.candidates.dedup_by(|a, b| a.time_us == b.time_us && a.id == b.id && !a.id.is_empty());
+        self.candidates.truncate(self.limit + 1);
+    }
+
+    /// Can nothing as new as this come onto the page any more?
+    fn is_full(&self, newest_us: i64) -> bool {
+        self.candidates.get(self.limit).is_some_and(|last| last.time_us > newest_us)
+    }
+}
+
+struct Search {
+    ask: Lookup,
+    conditions: Conditions,
+}
+
+impl Search {
+    fn new(ask: &Lookup) -> Search {
         let newest = ask.after.as_ref().map_or(ask.to, |place| place.event_time.min(ask.to));
         let mut conditions = Conditions::default();
         conditions.and_times(ask.from.as_microsecond()..=newest.as_microsecond());
@@ -92,18 +155,11 @@ impl<'a> Search<'a> {
             conditions.and_equal(&["awsregion"], region);
         }
         for filter in ask.filters.iter().filter(|filter| !filter.negated) {
-            if let (Some(leaf), event::lookup::Test::Is(values)) =
-                (leaf(filter.field), &filter.test)
-            {
+            if let (Some(leaf), Test::Is(values)) = (leaf(filter.field), &filter.test) {
                 conditions.and_one_of(leaf, values);
             }
         }
-        Search { ask, conditions, candidates: Vec::new() }
-    }
-
-    /// Can nothing as new as this come onto the page any more?
-    fn is_full(&self, newest_us: i64) -> bool {
-        self.candidates.get(self.ask.limit).is_some_and(|last| last.time_us > newest_us)
+        Search { ask: ask.clone(), conditions }
     }
 
     /// The row groups that may hold what is asked for, the newest first.
@@ -111,10 +167,8 @@ impl<'a> Search<'a> {
         let mut sources = Vec::new();
         for file in view.files.iter().filter(|file| self.conditions.may_match_file(&file.entry)) {
             let metadata = file.metadata().await?;
-            let schema = metadata.file_metadata().schema_descr();
-            let time = (0..schema.num_columns())
-                .find(|leaf| schema.column(*leaf).path().string() == "eventtime");
-            for (row_group, known) in metadata.row_groups().iter().enumerate() {
+            let time = place_of(&metadata, "eventtime");
+            for (place, known) in metadata.row_groups().iter().enumerate() {
                 let bounds = time.and_then(|leaf| bounds(known.column(leaf).statistics()?));
                 let (oldest_us, newest_us) =
                     bounds.unwrap_or((file.entry.oldest_us, file.entry.newest_us));
@@ -122,7 +176,8 @@ impl<'a> Search<'a> {
                     && newest_us >= *self.conditions.times.start();
                 if in_time {
                     let rows = usize::try_from(known.num_rows()).unwrap_or(0);
-                    sources.push(Source::File { file: file.clone(), row_group, rows, newest_us });
+                    let group = RowGroup { file: file.clone(), place, rows };
+                    sources.push(Source::File { group, newest_us });
                 }
             }
         }
@@ -133,81 +188,95 @@ impl<'a> Search<'a> {
         Ok(sources)
     }
 
-    /// Looks at a row group from its end, as long as its rows may come onto the page.
-    async fn look_into(&mut self, place: usize, source: &Source) -> Result<(), LookupError> {
-        let Source::File { file, row_group, rows, .. } = source else { return Ok(()) };
-        let metadata = file.reader_metadata().await?;
-        let known = metadata.metadata().row_group(*row_group);
-        if !self.conditions.may_match_row_group(file, *row_group, known).await? {
-            return Ok(());
+    /// The best candidates of a row group.
+    async fn look_into(
+        &self,
+        source: usize,
+        group: &RowGroup,
+    ) -> Result<Vec<Candidate>, LookupError> {
+        let mut best = Best { limit: self.ask.limit, candidates: Vec::new() };
+        let metadata = group.file.metadata().await?;
+        let known = metadata.row_group(group.place);
+        if !self.conditions.may_match_row_group(&group.file, group.place, known).await? {
+            return Ok(best.candidates);
         }
-        let searched = self.searched();
-        let mask = match &searched {
-            Some(columns) => {
-                let columns = columns.iter().copied();
-                ProjectionMask::columns(metadata.parquet_schema(), columns)
-            }
-            None => ProjectionMask::all(),
+        let by_id = match self.conditions.values_of("eventid") {
+            Some(ids) => rows_with_ids(&group.file, group.place, ids).await?,
+            None => None,
         };
-        if let Some(ids) = self.conditions.values_of("eventid")
-            && let Some(found) = rows_with_ids(file, *row_group, ids).await?
-        {
-            for row in found.set_indices() {
-                let row = u32::try_from(row).unwrap_or(u32::MAX);
-                for batch in read(file, *row_group, mask.clone(), only(&[row], *rows)).await? {
-                    self.look_at(place, row, &batch)?;
+        let in_time = rows_in_time(&metadata, group, &self.conditions.times);
+        let parts = match by_id {
+            Some(rows) => vec![Kept::Some(rows.set_indices().map(|row| row as u32).collect())],
+            None if self.is_selective() => vec![Kept::All(in_time)],
+            None => {
+                let middle = in_time.end.saturating_sub(FIRST_ROWS).max(in_time.start);
+                vec![Kept::All(middle..in_time.end), Kept::All(in_time.start..middle)]
+            }
+        };
+        for kept in parts {
+            let rows = matching::rows(&group.file, group.place, &self.ask, kept).await?;
+            for rows in rows.rchunks(CHUNK_ROWS.max(self.ask.limit + 1)) {
+                let (oldest_us, found) = self.candidates(source, group, rows).await?;
+                best.add(found);
+                // Rows are in order of time: those before are no newer than the first of these.
+                if best.is_full(oldest_us) {
+                    return Ok(best.candidates);
                 }
             }
-            return Ok(());
         }
-        let (mut end, mut slice) = (*rows, FIRST_SLICE_ROWS);
-        while end > 0 {
-            let start = end.saturating_sub(slice);
-            let selection = RowSelection::from(vec![
-                RowSelector::skip(start),
-                RowSelector::select(end - start),
-                RowSelector::skip(rows - end),
-            ]);
-            let batches = read(file, *row_group, mask.clone(), selection).await?;
-            let mut row = start;
-            let mut oldest = None;
-            for batch in &batches {
-                self.look_at(place, u32::try_from(row).unwrap_or(u32::MAX), batch)?;
-                oldest = oldest.or(times(batch).first().copied());
-                row += batch.num_rows();
-            }
-            // Rows are in order of time: those before the slice are no newer than its first.
-            let oldest = oldest.unwrap_or(i64::MIN);
-            if self.is_full(oldest) || oldest < *self.conditions.times.start() {
-                break;
-            }
-            (end, slice) = (start, slice * 2);
-        }
-        Ok(())
+        Ok(best.candidates)
     }
 
-    /// The columns that decide; `None` is all of them.
-    fn searched(&self) -> Option<Vec<&'static str>> {
-        let mut columns = vec!["eventtime", "eventid", "cairn_account", "awsregion"];
-        for filter in &self.ask.filters {
-            match filter.field {
-                Field::Record => return None,
-                Field::ResourceType | Field::ResourceName => columns.push("cairn_resources"),
-                Field::ReadOnly => columns.push("readonly"),
-                Field::EventCategory => columns.extend(["eventcategory", "managementevent"]),
-                field => columns.extend(leaf(field)),
-            }
-        }
-        Some(columns)
+    /// Is it asked for what few events have, so that the newest rows alone will not do?
+    fn is_selective(&self) -> bool {
+        let is_one =
+            |filter: &Filter| leaf(filter.field).is_some_and(|leaf| SEARCHED.contains(&leaf));
+        self.ask.filters.iter().any(|filter| !filter.negated && is_one(filter))
     }
 
-    /// Takes the rows of a batch that fit. Its first row is the row `first` of the source.
-    fn look_at(
-        &mut self,
+    /// Those of the rows, ascending ones, whose times and records fit; and the time of the first row.
+    async fn candidates(
+        &self,
         source: usize,
-        first: u32,
-        batch: &RecordBatch,
-    ) -> Result<(), LookupError> {
+        group: &RowGroup,
+        rows: &[u32],
+    ) -> Result<(i64, Vec<Candidate>), LookupError> {
+        let metadata = group.file.metadata().await?;
+        let time = place_of(&metadata, "eventtime");
+        let id = place_of(&metadata, "eventid");
+        let (Some(time), Some(id)) = (time, id) else { return Ok((i64::MIN, Vec::new())) };
+        let leaves =
+            Leaf::fetch_rows(&group.file, group.place, &[(time, rows), (id, rows)]).await?;
+        let pick = |leaf| picks(leaf, rows).map_err(|error| group.file.blamed(error));
+        let (times, ids) = (pick(&leaves[0])?, pick(&leaves[1])?);
+        let time = |place| Some(i64::from_le_bytes(times.value(place)?.try_into().ok()?));
+        let found = rows.iter().enumerate().filter_map(|(place, row)| {
+            let id = ids.value(place).and_then(|id| std::str::from_utf8(id).ok());
+            let (time_us, id) = (time(place)?, id.unwrap_or_default().to_owned());
+            let is_in = self.conditions.times.contains(&time_us) && self.is_after(time_us, &id);
+            is_in.then_some(Candidate { time_us, id, source, row: *row })
+        });
+        let mut found: Vec<Candidate> = found.collect();
+        let of_records: Vec<&Filter> = self.of_records().collect();
+        if !of_records.is_empty() && !found.is_empty() {
+            let rows: Vec<u32> = found.iter().map(|candidate| candidate.row).collect();
+            let whole = whole_rows(group, &rows).await?;
+            let fits = |record: &str| {
+                of_records.iter().all(|filter| filter.test.holds(record) != filter.negated)
+            };
+            let mut fits = whole.iter().map(|found| fits(&found.record));
+            found.retain(|_| fits.next().unwrap_or(false));
+        }
+        let oldest_us = if rows.is_empty() { None } else { time(0) };
+        Ok((oldest_us.unwrap_or(i64::MIN), found))
+    }
+
+    fn of_records(&self) -> impl Iterator<Item = &Filter> {
+        self.ask.filters.iter().filter(|filter| filter.field == Field::Record)
+    }
+
+    /// The rows of a batch that fit.
+    fn look_at(&self, source: usize, batch: &RecordBatch) -> Result<Vec<Candidate>, LookupError> {
         let ids = text(batch, "eventid");
         let accounts = text(batch, "cairn_account");
         let regions = text(batch, "awsregion");
@@ -223,17 +292,17 @@ impl<'a> Search<'a> {
                 rows.push(row);
             }
         }
-        // Records are rebuilt only for rows that passed everything else.
-        let (last, first_filters): (Vec<_>, Vec<_>) =
-            self.ask.filters.iter().partition(|filter| filter.field == Field::Record);
-        for filter in first_filters {
+        for filter in self.ask.filters.iter().filter(|filter| filter.field != Field::Record) {
             keep(filter, batch, &mut rows);
         }
-        if !last.is_empty() && !rows.is_empty() {
+        // Records are rebuilt only for rows that passed everything else.
+        let of_records: Vec<&Filter> = self.of_records().collect();
+        if !of_records.is_empty() && !rows.is_empty() {
             let places = UInt32Array::from_iter_values(rows.iter().map(|row| *row as u32));
             let records = record::records(&take_record_batch(batch, &places)?)?;
             let fits = |place: usize| {
-                last.iter().all(|filter| filter.test.holds(records.value(place)) != filter.negated)
+                let record = records.value(place);
+                of_records.iter().all(|filter| filter.test.holds(record) != filter.negated)
             };
             rows = rows
                 .into_iter()
@@ -247,14 +316,9 @@ impl<'a> Search<'a> {
             time_us: times[row],
             id: value(ids, row).unwrap_or_default().to_owned(),
             source,
-            row: first + row as u32,
+            row: row as u32,
         });
-        self.candidates.extend(found);
-        self.candidates.sort_by(|a, b| b.cmp(a));
-        // An event that is there twice is one event.
-        self.candidates.dedup_by(|a, b| a.time_us == b.time_us && a.id == b.id && !a.id.is_empty());
-        self.candidates.truncate(self.ask.limit + 1);
-        Ok(())
+        Ok(found.collect())
     }
 
     fn is_after(&self, time_us: i64, id: &str) -> bool {
@@ -262,50 +326,110 @@ impl<'a> Search<'a> {
             (time_us, id) < (place.event_time.as_microsecond(), place.event_id.as_str())
         })
     }
+}
 
-    async fn page(mut self, sources: &[Source]) -> Result<Page, LookupError> {
-        let more = self.candidates.len() > self.ask.limit;
-        self.candidates.truncate(self.ask.limit);
-        let mut by_source: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-        for candidate in &self.candidates {
-            by_source.entry(candidate.source).or_default().push(candidate.row);
-        }
-        let mut found: BTreeMap<(usize, u32), Found> = BTreeMap::new();
-        for (place, mut rows) in by_source {
-            rows.sort_unstable();
-            let batches = match &sources[place] {
-                Source::Memory(batch) => {
-                    vec![take_record_batch(batch, &UInt32Array::from(rows.clone()))?]
+/// The events of the best candidates.
+async fn page(mut best: Best, sources: &[Source]) -> Result<Page, LookupError> {
+    let more = best.candidates.len() > best.limit;
+    best.candidates.truncate(best.limit);
+    let mut by_source: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for candidate in &best.candidates {
+        by_source.entry(candidate.source).or_default().push(candidate.row);
+    }
+    let mut found: BTreeMap<(usize, u32), Found> = BTreeMap::new();
+    let mut running = JoinSet::new();
+    for (source, mut rows) in by_source {
+        rows.sort_unstable();
+        match &sources[source] {
+            Source::Memory(batch) => {
+                let batch = take_record_batch(batch, &UInt32Array::from(rows.clone()))?;
+                let places = rows.into_iter().map(|row| (source, row));
+                found.extend(places.zip(all_found(&batch)?));
+            }
+            Source::File { group, .. } => {
+                for rows in rows.chunks(SHARE_ROWS) {
+                    let (group, rows) = (group.clone(), rows.to_vec());
+                    running.spawn(async move {
+                        let events = whole_rows(&group, &rows).await;
+                        events.map(|events| (source, rows, events))
+                    });
                 }
-                Source::File { file, row_group, rows: count, .. } => {
-                    let selection = only(&rows, *count);
-                    read(file, *row_group, ProjectionMask::all(), selection).await?
-                }
-            };
-            let mut row = rows.iter();
-            for batch in &batches {
-                found.extend(row.by_ref().map(|row| (place, *row)).zip(all_found(batch)?));
             }
         }
-        let events = self.candidates.iter().filter_map(|c| found.remove(&(c.source, c.row)));
-        Ok(Page { events: events.collect(), more })
+    }
+    while let Some(done) = running.join_next().await {
+        let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        let (source, rows, events) = done?;
+        found.extend(rows.into_iter().map(|row| (source, row)).zip(events));
+    }
+    let events = best.candidates.iter().filter_map(|c| found.remove(&(c.source, c.row)));
+    Ok(Page { events: events.collect(), more })
+}
+
+/// The rows of a row group, in order of time, that may be in a span of time.
+fn rows_in_time(
+    metadata: &ParquetMetaData,
+    group: &RowGroup,
+    times: &std::ops::RangeInclusive<i64>,
+) -> Range<usize> {
+    let all = 0..group.rows;
+    let Some(leaf) = place_of(metadata, "eventtime") else { return all };
+    let (Some(pages), Some(locations)) = (metadata.column_index(), metadata.offset_index()) else {
+        return all;
+    };
+    let Some(ColumnIndexMetaData::INT64(pages)) =
+        pages.get(group.place).and_then(|of| of.get(leaf))
+    else {
+        return all;
+    };
+    let Some(locations) = locations.get(group.place).and_then(|of| of.get(leaf)) else {
+        return all;
+    };
+    let locations = locations.page_locations();
+    let first = |page: usize| {
+        let location = locations.get(page);
+        location.and_then(|of| usize::try_from(of.first_row_index).ok()).unwrap_or(group.rows)
+    };
+    let is_in = |page: &usize| {
+        pages.min_value(*page).is_none_or(|min| min <= times.end())
+            && pages.max_value(*page).is_none_or(|max| max >= times.start())
+    };
+    let mut wanted = (0..locations.len()).filter(is_in);
+    match wanted.next() {
+        Some(oldest) => first(oldest)..first(wanted.next_back().unwrap_or(oldest) + 1),
+        None => 0..0,
     }
 }
 
-async fn read(
-    file: &Arc<DataFile>,
-    row_group: usize,
-    mask: ProjectionMask,
-    selection: RowSelection,
-) -> Result<Vec<RecordBatch>, LookupError> {
-    let metadata = file.reader_metadata().await?;
-    let builder =
-        ParquetRecordBatchStreamBuilder::new_with_metadata(Reader(file.clone()), metadata)
-            .with_row_groups(vec![row_group])
-            .with_projection(mask)
-            .with_row_selection(selection)
-            .with_batch_size(FIRST_SLICE_ROWS);
-    Ok(builder.build()?.try_collect().await.map_err(|error| file.blamed(error))?)
+/// The events of rows of a row group, which are ascending.
+async fn whole_rows(group: &RowGroup, rows: &[u32]) -> Result<Vec<Found>, LookupError> {
+    let Some(whole) = Rows::fetch(&group.file, group.place, rows).await? else {
+        return all_found(&read(group, rows).await?);
+    };
+    let mut record = Vec::new();
+    let found = (0..rows.len()).map(|row| {
+        let damaged = |what| DecodeError::Damaged { row: rows[row] as usize, what };
+        let shape = whole.shape.text(row).ok_or(damaged("it has no shape"))?;
+        let rest = whole.rest.text(row).unwrap_or_default();
+        record.clear();
+        rebuild(&whole.event, row, shape, rest, &mut record).map_err(damaged)?;
+        let record = std::str::from_utf8(&record).map_err(|_| damaged("it is not UTF-8"))?;
+        Ok(found(record, row, &whole.event, &whole.username, &whole.resources))
+    });
+    found.collect()
+}
+
+async fn read(group: &RowGroup, rows: &[u32]) -> Result<RecordBatch, LookupError> {
+    let metadata = group.file.reader_metadata().await?;
+    let schema = metadata.schema().clone();
+    let reader = Reader(group.file.clone());
+    let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
+        .with_row_groups(vec![group.place])
+        .with_row_selection(only(rows, group.rows))
+        .with_batch_size(rows.len().max(1));
+    let batches: Vec<RecordBatch> =
+        builder.build()?.try_collect().await.map_err(|error| group.file.blamed(error))?;
+    Ok(concat_batches(&schema, &batches)?)
 }
 
 /// Selects the given rows, in ascending order, out of `count`.
@@ -409,24 +533,38 @@ fn said(values: Option<&BooleanArray>, row: usize) -> Option<&'static str> {
 /// Every row of a batch that has all columns.
 fn all_found(batch: &RecordBatch) -> Result<Vec<Found>, LookupError> {
     let records = record::records(batch)?;
-    let times = times(batch);
-    let ids = text(batch, "eventid");
-    let owned = |values, row| value(values, row).map(str::to_owned);
-    let found = (0..batch.num_rows()).map(|row| {
-        let record = records.value(row);
-        Found {
-            event_id: owned(ids, row).unwrap_or_else(|| derived_id(record)),
-            event_name: owned(text(batch, "eventname"), row).unwrap_or_default(),
-            event_source: owned(text(batch, "eventsource"), row).unwrap_or_default(),
-            event_time: Timestamp::from_microsecond(times[row]).unwrap_or(Timestamp::UNIX_EPOCH),
-            read_only: said(truth(batch, "readonly"), row).map(|said| said == "true"),
-            access_key_id: owned(nested_text(batch, "useridentity.accesskeyid"), row),
-            user_name: owned(text(batch, "cairn_username"), row),
-            resources: resources(batch, row),
-            record: record.to_owned(),
-        }
+    let event = Stored::of_batch(batch)?;
+    let column = |name: &str, kind| {
+        let column = batch.column_by_name(name).ok_or(DecodeError::NoColumn(name.to_owned()))?;
+        Ok::<_, DecodeError>(Stored::new(kind, column))
+    };
+    let username = column("cairn_username", Kind::Text)?;
+    let resources = column("cairn_resources", Kind::List(&NAMED_RESOURCE))?;
+    let rows = 0..batch.num_rows();
+    Ok(rows.map(|row| found(records.value(row), row, &event, &username, &resources)).collect())
+}
+
+/// What is said of a row; `event` are the columns of its members.
+fn found<C: Column>(record: &str, row: usize, event: &[C], username: &C, resources: &C) -> Found {
+    let text = |column: &C, row| column.text(row).map(|text| String::from_utf8_lossy(text).into());
+    let identity = event[place::USER_IDENTITY].children();
+    let time =
+        event[place::EVENT_TIME].time(row).and_then(|us| Timestamp::from_microsecond(us).ok());
+    let named = resources.span(row).unwrap_or(0..0).filter_map(|entry| {
+        let [kind, name] = resources.children() else { return None };
+        Some(NamedResource { kind: text(kind, entry), name: text(name, entry)? })
     });
-    Ok(found.collect())
+    Found {
+        event_id: text(&event[place::EVENT_ID], row).unwrap_or_else(|| derived_id(record)),
+        event_name: text(&event[place::EVENT_NAME], row).unwrap_or_default(),
+        event_source: text(&event[place::EVENT_SOURCE], row).unwrap_or_default(),
+        event_time: time.unwrap_or(Timestamp::UNIX_EPOCH),
+        read_only: event[place::READ_ONLY].truth(row),
+        access_key_id: text(&identity[place::ACCESS_KEY_ID], row),
+        user_name: text(username, row),
+        resources: named.collect(),
+        record: record.to_owned(),
+    }
 }
 
 fn derived_id(record: &str) -> String {
@@ -434,17 +572,5 @@ fn derived_id(record: &str) -> String {
     header.map(|h| h.event_id_or_derived(record.as_bytes()).to_string()).unwrap_or_default()
 }
 
-fn resources(batch: &RecordBatch, row: usize) -> Vec<NamedResource> {
-    let lists = batch.column_by_name("cairn_resources").and_then(|c| c.as_list_opt::<i32>());
-    let Some(list) = lists.filter(|lists| lists.is_valid(row)).map(|lists| lists.value(row)) else {
-        return Vec::new();
-    };
-    let Some(structs) = list.as_struct_opt() else { return Vec::new() };
-    let column = |name| structs.column_by_name(name).and_then(|c| c.as_string_opt::<i32>());
-    let (kinds, names) = (column("type"), column("name"));
-    let named = (0..structs.len()).filter_map(|at| {
-        let name = value(names, at)?.to_owned();
-        Some(NamedResource { kind: value(kinds, at).map(str::to_owned), name })
-    });
-    named.collect()
-}
+#[cfg(test)]
+mod tests;

@@ -9,32 +9,83 @@
 //! even decompressed. [`texts`] reads leaves with one value for each row, [`entries`] the values of one
 //! key of a map.
 
+mod deltas;
+mod dictionaries;
 pub mod entries;
+mod header;
 mod numbers;
+pub mod picks;
 pub mod texts;
+mod unpacked;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
 use parquet::arrow::async_reader::AsyncFileReader as _;
-use parquet::basic::Encoding;
-use parquet::column::page::{Page, PageReader as _};
+use parquet::basic::{Encoding, Repetition, Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::page_index::offset_index::PageLocation;
-use parquet::file::reader::{ChunkReader, Length};
-use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::table::file::{DataFile, Reader};
+use header::{Kind, header};
 use numbers::{is_all, numbers};
 
-/// The bytes of a leaf in a row group. Cheap to clone.
+/// The bytes of a leaf in a row group, or those of some of its pages. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Leaf {
     metadata: Arc<ParquetMetaData>,
     row_group: usize,
     place: usize,
-    bytes: Bytes,
+    bytes: Arc<Window>,
+    dictionary: Known,
+}
+
+/// Rows that are wanted.
+pub trait Wanted {
+    fn any_in(&self, rows: Range<usize>) -> bool;
+}
+
+impl Wanted for Range<usize> {
+    fn any_in(&self, rows: Range<usize>) -> bool {
+        self.start.max(rows.start) < self.end.min(rows.end)
+    }
+}
+
+/// Ascending.
+impl Wanted for Vec<u32> {
+    fn any_in(&self, rows: Range<usize>) -> bool {
+        self.as_slice().any_in(rows)
+    }
+}
+
+impl Wanted for &[u32] {
+    fn any_in(&self, rows: Range<usize>) -> bool {
+        let next = self.partition_point(|row| (*row as usize) < rows.start);
+        self.get(next).is_some_and(|row| (*row as usize) < rows.end)
+    }
+}
+
+/// How values lie in a page that has no codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Width {
+    /// Each behind its length.
+    Text,
+    /// Eight bytes.
+    Eight,
+    /// A bit, the lowest of a byte first.
+    Bit,
+}
+
+/// What is kept of a leaf's dictionary.
+#[derive(Debug, Clone)]
+enum Known {
+    /// It is read for this one time.
+    Nothing,
+    /// It will be kept for whoever comes next.
+    Wanted(dictionaries::Key),
+    Here(Arc<Dictionary>),
 }
 
 impl Leaf {
@@ -50,18 +101,67 @@ impl Leaf {
         let place_of =
             |path: &&str| columns.iter().position(|c| c.column_path().string() == **path);
         let places: Vec<Option<usize>> = paths.iter().map(place_of).collect();
-        let ranges = places.iter().flatten().map(|place| {
-            let (start, len) = columns[*place].byte_range();
-            start..start + len
-        });
+        let ranges = places.iter().flatten().map(|place| byte_range(&columns[*place]));
         let ranges: Vec<_> = ranges.collect();
         let mut reader = Reader(file.clone());
-        let mut fetched = reader.get_byte_ranges(ranges).await?.into_iter();
+        let mut fetched = reader.get_byte_ranges(ranges.clone()).await?.into_iter().zip(ranges);
         let leaves = places.into_iter().map(|place| {
-            let (place, bytes) = (place?, fetched.next()?);
-            Some(Leaf { metadata: metadata.clone(), row_group, place, bytes })
+            let (place, (bytes, range)) = (place?, fetched.next()?);
+            let bytes = Arc::new(Window { parts: vec![(range.start, bytes)] });
+            let metadata = metadata.clone();
+            Some(Leaf { metadata, row_group, place, bytes, dictionary: Known::Nothing })
         });
         Ok(leaves.collect())
+    }
+
+    /// Gets leaves, by their places in the file, as far as they hold the rows that are wanted of each.
+    /// Their dictionaries are kept in memory for the next time.
+    pub async fn fetch_rows<R: Wanted>(
+        file: &Arc<DataFile>,
+        row_group: usize,
+        wanted: &[(usize, R)],
+    ) -> Result<Vec<Leaf>> {
+        let metadata = file.metadata().await?;
+        let mut leaves = Vec::with_capacity(wanted.len());
+        let mut ranges = Vec::new();
+        for (place, rows) in wanted {
+            let place = *place;
+            let first = ranges.len();
+            let key = dictionaries::Key { file: file.number, row_group, place };
+            let dictionary = dictionaries::get(&key).map_or(Known::Wanted(key), Known::Here);
+            let bytes = Arc::new(Window { parts: Vec::new() });
+            let leaf = Leaf { metadata: metadata.clone(), row_group, place, bytes, dictionary };
+            leaf.ranges(rows, &mut ranges);
+            leaves.push((leaf, first..ranges.len()));
+        }
+        let fetched = Reader(file.clone()).get_byte_ranges(ranges.clone()).await?;
+        let leaves = leaves.into_iter().map(|(mut leaf, parts)| {
+            let parts = parts.map(|part| (ranges[part].start, fetched[part].clone())).collect();
+            leaf.bytes = Arc::new(Window { parts });
+            leaf
+        });
+        Ok(leaves.collect())
+    }
+
+    /// Where the bytes lie that reading these rows takes.
+    fn ranges(&self, rows: &impl Wanted, ranges: &mut Vec<Range<u64>>) {
+        let whole = byte_range(self.chunk());
+        let locations = self.locations();
+        let Some(first) = locations.first() else {
+            ranges.push(whole);
+            return;
+        };
+        let first = first.offset.cast_unsigned();
+        if first > whole.start && !matches!(self.dictionary, Known::Here(_)) {
+            ranges.push(whole.start..first);
+        }
+        for (page, location) in locations.iter().enumerate() {
+            if rows.any_in(self.rows_of_page(page)) {
+                let start = location.offset.cast_unsigned();
+                let end = start + u64::from(location.compressed_page_size.cast_unsigned());
+                ranges.push(start..end);
+            }
+        }
     }
 
     fn chunk(&self) -> &ColumnChunkMetaData {
@@ -70,7 +170,7 @@ impl Leaf {
 
     /// How many bytes of the file it is.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.parts.iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
     /// Has every row one value at most?
@@ -88,67 +188,101 @@ impl Leaf {
         known.is_some_and(|encodings| encodings.encodings().all(is_dictionary))
     }
 
-    fn pages(&self) -> Result<Pages> {
-        let (start, _) = self.chunk().byte_range();
+    /// Where the pages lie; empty when the file does not say.
+    fn locations(&self) -> &[PageLocation] {
         let index = self.metadata.offset_index().and_then(|all| all.get(self.row_group));
-        let locations: Option<Vec<PageLocation>> = index
-            .and_then(|leaves| leaves.get(self.place))
-            .map(|leaf| leaf.page_locations().clone());
-        let first_rows = locations.iter().flatten();
-        let first_rows = first_rows.map(|page| usize::try_from(page.first_row_index).unwrap_or(0));
-        let first_rows: Vec<usize> = first_rows.collect();
-        let window = Arc::new(Window { start, bytes: self.bytes.clone() });
-        let reader = SerializedPageReader::new(window, self.chunk(), self.rows(), locations)?;
+        index.and_then(|leaves| leaves.get(self.place)).map_or(&[], |leaf| leaf.page_locations())
+    }
+
+    fn rows_of_page(&self, page: usize) -> Range<usize> {
+        let locations = self.locations();
+        let first =
+            |location: &PageLocation| usize::try_from(location.first_row_index).unwrap_or(0);
+        first(&locations[page])..locations.get(page + 1).map_or(self.rows(), first)
+    }
+
+    fn width(&self) -> Result<Width> {
+        match self.chunk().column_type() {
+            Type::BYTE_ARRAY => Ok(Width::Text),
+            Type::INT64 => Ok(Width::Eight),
+            Type::BOOLEAN => Ok(Width::Bit),
+            other => Err(ParquetError::NYI(format!("pages of {other}"))),
+        }
+    }
+
+    /// The definition level from which on a place is an entry of a list or map, for leaves in one.
+    fn entry_level(&self) -> u32 {
+        let schema = self.metadata.file_metadata().schema_descr();
+        let (mut group, mut level) = (schema.root_schema(), 0);
+        for part in self.chunk().column_path().parts() {
+            let Some(member) = group.get_fields().iter().find(|member| member.name() == part)
+            else {
+                break;
+            };
+            match member.get_basic_info().repetition() {
+                Repetition::REQUIRED => {}
+                Repetition::OPTIONAL => level += 1,
+                Repetition::REPEATED => return level + 1,
+            }
+            if !member.is_group() {
+                break;
+            }
+            group = member;
+        }
+        level
+    }
+
+    fn pages(&self) -> Result<Pages<'_>> {
+        let whole = byte_range(self.chunk());
         let descriptor = self.chunk().column_descr();
         Ok(Pages {
-            reader,
-            first_rows,
-            rows: self.rows(),
+            leaf: self,
+            locations: self.locations(),
             next: 0,
+            at: whole.start,
+            end: whole.end,
+            width: self.width()?,
             defined: descriptor.max_def_level().cast_unsigned().into(),
             repeated: descriptor.max_rep_level().cast_unsigned().into(),
         })
     }
 }
 
-/// Part of a file, under the file's own positions.
+fn byte_range(chunk: &ColumnChunkMetaData) -> Range<u64> {
+    let (start, len) = chunk.byte_range();
+    start..start + len
+}
+
+/// Parts of a file, ascending, each under its position in the file.
+#[derive(Debug)]
 struct Window {
-    start: u64,
-    bytes: Bytes,
+    parts: Vec<(u64, Bytes)>,
 }
 
-impl Length for Window {
-    fn len(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-}
-
-impl ChunkReader for Window {
-    type T = bytes::buf::Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T> {
-        let from = start.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
-        let from = from.filter(|from| *from <= self.bytes.len()).ok_or_else(cut_short)?;
-        Ok(self.bytes.slice(from..).reader())
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        let rest = self.get_read(start)?.into_inner();
-        match length <= rest.len() {
-            true => Ok(rest.slice(..length)),
+impl Window {
+    /// The bytes of the part that begins at or before `at`, from there on.
+    fn from(&self, at: u64) -> Result<Bytes> {
+        let part = self.parts.partition_point(|(start, _)| *start <= at);
+        let (start, bytes) =
+            part.checked_sub(1).map(|part| &self.parts[part]).ok_or_else(cut_short)?;
+        let from = usize::try_from(at - start).map_err(|_| cut_short())?;
+        match from < bytes.len() {
+            true => Ok(bytes.slice(from..)),
             false => Err(cut_short()),
         }
     }
 }
 
 /// One page after another.
-struct Pages {
-    reader: SerializedPageReader<Window>,
-    /// Of each page, where the file says so.
-    first_rows: Vec<usize>,
-    rows: usize,
+struct Pages<'a> {
+    leaf: &'a Leaf,
+    locations: &'a [PageLocation],
     /// The number of the next page.
     next: usize,
+    /// Where it lies, and where the last one ends.
+    at: u64,
+    end: u64,
+    width: Width,
     /// The definition level of a value that is there.
     defined: u32,
     /// The highest repetition level.
@@ -156,7 +290,7 @@ struct Pages {
 }
 
 enum Read {
-    Dictionary(Dictionary),
+    Dictionary(Arc<Dictionary>),
     Values(Values),
     /// No row of the page is wanted.
     Skipped {
@@ -164,50 +298,51 @@ enum Read {
     },
 }
 
-/// A page of values.
-struct Values {
-    /// For each place; empty when every place begins a row.
-    repetition: Vec<u32>,
-    /// For each place; empty when every place has a value.
-    definition: Vec<u32>,
-    places: usize,
-    /// Behind the levels.
-    body: Bytes,
-    encoding: Encoding,
+/// Whether a page is wanted: `kept` tells of every row of the row group; empty, all are.
+fn any_of(kept: &[bool]) -> impl Fn(Range<usize>) -> bool {
+    move |rows| kept.is_empty() || kept.get(rows).is_none_or(|kept| kept.contains(&true))
 }
 
-impl Pages {
-    /// The next page, unless none of its rows is wanted. `kept` tells of every row of the row group;
-    /// empty, all are.
-    fn next(&mut self, kept: &[bool]) -> Result<Option<Read>> {
-        if !kept.is_empty() && !self.first_rows.is_empty() {
-            let peeked = self.reader.peek_next_page()?;
-            let is_data = peeked.is_some_and(|page| !page.is_dict);
-            if let Some(&first) = self.first_rows.get(self.next).filter(|_| is_data) {
-                let end = self.first_rows.get(self.next + 1).copied().unwrap_or(self.rows);
-                let rows = kept.get(first..end).ok_or_else(cut_short)?;
-                if !rows.contains(&true) {
-                    self.reader.skip_next_page()?;
+impl Pages<'_> {
+    /// The next page, unless it is known that its rows are not wanted.
+    fn next(&mut self, is_wanted: impl Fn(Range<usize>) -> bool) -> Result<Option<Read>> {
+        if let Some(location) = self.locations.get(self.next) {
+            let begin = location.offset.cast_unsigned();
+            if self.next == 0 && self.at < begin {
+                if let Known::Here(dictionary) = &self.leaf.dictionary {
+                    self.at = begin;
+                    return Ok(Some(Read::Dictionary(dictionary.clone())));
+                }
+                // The dictionary lies before the first page.
+            } else {
+                let rows = self.leaf.rows_of_page(self.next);
+                if !is_wanted(rows.clone()) {
                     self.next += 1;
                     return Ok(Some(Read::Skipped { rows: rows.len() }));
                 }
+                self.at = begin;
             }
+        } else if !self.locations.is_empty() || self.at >= self.end {
+            return Ok(None);
         }
-        let Some(page) = self.reader.get_next_page()? else { return Ok(None) };
-        match page {
-            Page::DictionaryPage { buf, num_values, .. } => {
-                Dictionary::new(buf, num_values as usize).map(|found| Some(Read::Dictionary(found)))
+        let bytes = self.leaf.bytes.from(self.at)?;
+        let (header, begin) = header(&bytes)?;
+        let end = begin.checked_add(header.stored).filter(|end| *end <= bytes.len());
+        let stored = bytes.slice(begin..end.ok_or_else(cut_short)?);
+        self.at += (begin + header.stored) as u64;
+        let mut body = unpacked::unpacked(stored, self.leaf.chunk().compression(), header.bytes)?;
+        if header.kind == Kind::Dictionary {
+            let dictionary = Arc::new(Dictionary::new(body, header.count, self.width)?);
+            if let Known::Wanted(key) = &self.leaf.dictionary {
+                dictionaries::put(*key, &dictionary);
             }
-            Page::DataPage { buf, num_values, encoding, .. } => {
-                let places = num_values as usize;
-                let mut body = buf;
-                let repetition = self.levels(&mut body, self.repeated, 0, places)?;
-                let definition = self.levels(&mut body, self.defined, self.defined, places)?;
-                self.next += 1;
-                Ok(Some(Read::Values(Values { repetition, definition, places, body, encoding })))
-            }
-            Page::DataPageV2 { .. } => Err(ParquetError::NYI("pages of the second version".into())),
+            return Ok(Some(Read::Dictionary(dictionary)));
         }
+        self.next += 1;
+        let (places, encoding, width) = (header.count, header.encoding, self.width);
+        let repetition = self.levels(&mut body, self.repeated, 0, places)?;
+        let definition = self.levels(&mut body, self.defined, self.defined, places)?;
+        Ok(Some(Read::Values(Values { repetition, definition, places, body, encoding, width })))
     }
 
     /// Takes levels, behind their length, off the front of a page; none if all are the `usual` one.
@@ -230,7 +365,25 @@ impl Pages {
     }
 }
 
+/// A page of values.
+struct Values {
+    /// For each place; empty when every place begins a row.
+    repetition: Vec<u32>,
+    /// For each place; empty when every place has a value.
+    definition: Vec<u32>,
+    places: usize,
+    /// Behind the levels.
+    body: Bytes,
+    encoding: Encoding,
+    width: Width,
+}
+
 impl Values {
+    /// The values one by one, where the page has no codes.
+    fn plain(&self) -> Plain<'_> {
+        Plain::new(&self.body, self.width)
+    }
+
     /// The repetition and definition level of each place.
     fn levels(&self, defined: u32) -> impl Iterator<Item = (u32, u32)> {
         let level = |levels: &[u32], place: usize, usual: u32| match levels.is_empty() {
@@ -242,12 +395,12 @@ impl Values {
         })
     }
 
-    /// The codes of those places that have a value, if the page has codes.
+    /// The codes of the first `present` places that have a value, if the page has codes.
     fn codes(&self, present: usize) -> Result<Option<Vec<u32>>> {
         if !is_dictionary(self.encoding) {
             return match self.encoding {
                 Encoding::PLAIN => Ok(None),
-                other => Err(ParquetError::NYI(format!("texts encoded as {other}"))),
+                other => Err(ParquetError::NYI(format!("values encoded as {other}"))),
             };
         }
         let mut codes = Vec::with_capacity(present);
@@ -269,6 +422,7 @@ impl Values {
 }
 
 /// Texts by their codes.
+#[derive(Debug)]
 struct Dictionary {
     bytes: Bytes,
     /// Where each begins and ends.
@@ -276,14 +430,19 @@ struct Dictionary {
 }
 
 impl Dictionary {
-    fn new(bytes: Bytes, count: usize) -> Result<Dictionary> {
+    fn new(bytes: Bytes, count: usize, width: Width) -> Result<Dictionary> {
         let mut texts = Vec::with_capacity(count.min(bytes.len() / 4));
-        let mut plain = Plain::new(&bytes);
+        let mut plain = Plain::new(&bytes, width);
         for _ in 0..count {
             plain.skip()?;
             texts.push((plain.begin as u32, plain.end as u32));
         }
         Ok(Dictionary { bytes, texts })
+    }
+
+    /// How much memory it takes, about.
+    fn memory(&self) -> usize {
+        self.bytes.len() + self.texts.len() * size_of::<(u32, u32)>()
     }
 
     fn text(&self, code: u32) -> Option<&[u8]> {
@@ -292,22 +451,27 @@ impl Dictionary {
     }
 }
 
-/// Texts one by one, each behind its length.
+/// Values one by one, unless they are bits.
 struct Plain<'a> {
     bytes: &'a [u8],
+    width: Width,
     begin: usize,
     end: usize,
 }
 
 impl<'a> Plain<'a> {
-    fn new(bytes: &'a [u8]) -> Plain<'a> {
-        Plain { bytes, begin: 0, end: 0 }
+    fn new(bytes: &'a [u8], width: Width) -> Plain<'a> {
+        Plain { bytes, width, begin: 0, end: 0 }
     }
 
     fn skip(&mut self) -> Result<()> {
-        let length = length(self.bytes, self.end).ok_or_else(cut_short)?;
-        self.begin = self.end + 4;
-        self.end = self.begin + length;
+        let (begin, length) = match self.width {
+            Width::Text => (self.end + 4, length(self.bytes, self.end).ok_or_else(cut_short)?),
+            Width::Eight => (self.end, 8),
+            Width::Bit => return Err(ParquetError::NYI("a dictionary of bits".to_owned())),
+        };
+        self.begin = begin;
+        self.end = begin + length;
         match self.end <= self.bytes.len() {
             true => Ok(()),
             false => Err(cut_short()),

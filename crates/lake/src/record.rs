@@ -21,9 +21,10 @@
 
 pub(crate) mod block;
 pub(crate) mod members;
+pub(crate) mod picked;
 pub(crate) mod rebuild;
 pub(crate) mod shape;
-mod stored;
+pub(crate) mod stored;
 mod text;
 pub(crate) mod time;
 

@@ -10,7 +10,7 @@
 use parquet::errors::Result;
 
 use super::texts::{Coded, NONE, Texts};
-use super::{Dictionary, Leaf, Plain, Read, cut_short};
+use super::{Dictionary, Leaf, Read, any_of, cut_short};
 
 /// A place in a leaf of a map: the row, and the entry's number in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub fn codes(keys: &Leaf, values: &Leaf, key: &str, kept: &[bool]) -> Result<Cod
     let mut places = places.into_iter().peekable();
     let mut walk = Walk { next_row: 0, entry: 0 };
     let mut pages = values.pages()?;
-    while let Some(page) = pages.next(&has_key)? {
+    while let Some(page) = pages.next(any_of(&has_key))? {
         let page = match page {
             Read::Dictionary(dictionary) => {
                 texts.begin(dictionary);
@@ -70,7 +70,7 @@ pub fn codes(keys: &Leaf, values: &Leaf, key: &str, kept: &[bool]) -> Result<Cod
             Read::Values(page) => page,
         };
         let codes = page.codes(page.present(pages.defined))?;
-        let mut plain = Plain::new(&page.body);
+        let mut plain = page.plain();
         // How many values were passed, and how many of them were read, where they are texts.
         let (mut passed, mut read) = (0, 0);
         for (repetition, definition) in page.levels(pages.defined) {
@@ -103,7 +103,7 @@ fn places(keys: &Leaf, key: &str, kept: &[bool]) -> Result<Vec<Place>> {
     let mut is_key: Vec<bool> = Vec::new();
     let mut walk = Walk { next_row: 0, entry: 0 };
     let mut pages = keys.pages()?;
-    while let Some(page) = pages.next(kept)? {
+    while let Some(page) = pages.next(any_of(kept))? {
         let page = match page {
             Read::Dictionary(dictionary) => {
                 is_key = codes_of(&dictionary, key);
@@ -119,7 +119,7 @@ fn places(keys: &Leaf, key: &str, kept: &[bool]) -> Result<Vec<Place>> {
             Read::Values(page) => page,
         };
         let mut codes = page.codes(page.present(pages.defined))?.map(Vec::into_iter);
-        let mut plain = Plain::new(&page.body);
+        let mut plain = page.plain();
         for (repetition, definition) in page.levels(pages.defined) {
             let place = walk.step(repetition);
             if definition != pages.defined {

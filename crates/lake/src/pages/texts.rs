@@ -1,10 +1,13 @@
 //! Leaves of text with one value, or none, for each row.
 
-use arrow::array::{BooleanBufferBuilder, StringArray};
-use arrow::buffer::{BooleanBuffer, OffsetBuffer, ScalarBuffer};
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::StringArray;
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use parquet::errors::Result;
 
-use super::{Dictionary, Leaf, Plain, Read, cut_short};
+use super::{Dictionary, Leaf, Read, any_of, cut_short};
 
 /// Stands for no value until it is known how many values there are.
 pub(super) const NONE: u32 = u32::MAX;
@@ -23,7 +26,7 @@ pub fn codes(leaf: &Leaf, kept: &[bool]) -> Result<Coded> {
     let mut texts = Texts::default();
     let mut of_rows: Vec<u32> = Vec::with_capacity(leaf.rows());
     let mut pages = leaf.pages()?;
-    while let Some(page) = pages.next(kept)? {
+    while let Some(page) = pages.next(any_of(kept))? {
         let values = match page {
             Read::Dictionary(dictionary) => {
                 texts.begin(dictionary);
@@ -56,7 +59,7 @@ pub fn codes(leaf: &Leaf, kept: &[bool]) -> Result<Coded> {
                 }
             }
             None => {
-                let mut plain = Plain::new(&values.body);
+                let mut plain = values.plain();
                 for (place, (_, definition)) in values.levels(pages.defined).enumerate() {
                     let text = match definition == pages.defined {
                         true => Some(plain.next()?),
@@ -92,54 +95,82 @@ fn spread(mut numbers: Vec<u32>, definition: &[u32], defined: u32, to: &mut Vec<
     }
 }
 
-/// Which rows have a value that is wanted.
-pub fn rows_with(leaf: &Leaf, is_wanted: impl Fn(&[u8]) -> bool) -> Result<BooleanBuffer> {
-    let mut holds = BooleanBufferBuilder::new(leaf.rows());
+/// Which of the rows have a value that is wanted; in a list or map, any.
+pub fn rows_with(
+    leaf: &Leaf,
+    rows: Range<usize>,
+    is_wanted: impl Fn(&[u8]) -> bool,
+) -> Result<Vec<bool>> {
+    let mut holds = vec![false; rows.len()];
     let mut wanted: Vec<bool> = Vec::new();
     let mut pages = leaf.pages()?;
-    while let Some(page) = pages.next(&[])? {
-        let values = match page {
+    // The row that begins next.
+    let mut next = 0;
+    let is_needed = |page: Range<usize>| page.start < rows.end && page.end > rows.start;
+    while next < rows.end {
+        let values = match pages.next(is_needed)?.ok_or_else(cut_short)? {
             Read::Dictionary(dictionary) => {
-                let texts = (0..dictionary.texts.len() as u32).map(|code| dictionary.text(code));
-                wanted = texts.map(|text| text.is_some_and(&is_wanted)).collect();
+                wanted = wanted_codes(&dictionary, &is_wanted);
                 if leaf.is_all_coded() && !wanted.contains(&true) {
-                    return Ok(BooleanBuffer::new_unset(leaf.rows()));
+                    return Ok(holds);
                 }
                 continue;
             }
             Read::Skipped { rows } => {
-                holds.append_n(rows, false);
+                next += rows;
                 continue;
             }
             Read::Values(values) => values,
         };
-        match values.codes(values.present(pages.defined))? {
-            Some(codes) => {
-                if codes.iter().any(|code| *code as usize >= wanted.len()) {
-                    return Err(cut_short());
-                }
-                if !codes.iter().any(|code| wanted[*code as usize]) {
-                    holds.append_n(values.places, false);
-                    continue;
-                }
-                let mut codes = codes.into_iter();
-                for (_, definition) in values.levels(pages.defined) {
-                    let code = if definition == pages.defined { codes.next() } else { None };
-                    holds.append(code.is_some_and(|code| wanted[code as usize]));
-                }
+        let codes = values.codes(values.present(pages.defined))?;
+        if let Some(codes) = &codes {
+            if codes.iter().any(|code| *code as usize >= wanted.len()) {
+                return Err(cut_short());
             }
-            None => {
-                let mut plain = Plain::new(&values.body);
-                for (_, definition) in values.levels(pages.defined) {
-                    holds.append(definition == pages.defined && is_wanted(plain.next()?));
-                }
+            if !codes.iter().any(|code| wanted[*code as usize]) {
+                next += values.rows();
+                continue;
+            }
+        }
+        let mut codes = codes.map(Vec::into_iter);
+        let mut plain = values.plain();
+        for (repetition, definition) in values.levels(pages.defined) {
+            next += usize::from(repetition == 0);
+            if definition != pages.defined {
+                continue;
+            }
+            let is_it = match &mut codes {
+                Some(codes) => codes.next().is_some_and(|code| wanted[code as usize]),
+                None => is_wanted(plain.next()?),
+            };
+            if is_it
+                && let Some(at) = next.checked_sub(1 + rows.start)
+                && let Some(holds) = holds.get_mut(at)
+            {
+                *holds = true;
             }
         }
     }
-    match holds.len() == leaf.rows() {
-        true => Ok(holds.finish()),
-        false => Err(cut_short()),
+    Ok(holds)
+}
+
+/// May any row have a value that is wanted, as far as the dictionary says?
+pub fn may_hold(leaf: &Leaf, is_wanted: impl Fn(&[u8]) -> bool) -> Result<bool> {
+    if !leaf.is_all_coded() {
+        return Ok(true);
     }
+    match leaf.pages()?.next(|_| false)? {
+        Some(Read::Dictionary(dictionary)) => {
+            Ok(wanted_codes(&dictionary, &is_wanted).contains(&true))
+        }
+        _ => Ok(true),
+    }
+}
+
+/// For each code, whether its text is wanted.
+fn wanted_codes(dictionary: &Dictionary, is_wanted: impl Fn(&[u8]) -> bool) -> Vec<bool> {
+    let texts = (0..dictionary.texts.len() as u32).map(|code| dictionary.text(code));
+    texts.map(|text| text.is_some_and(&is_wanted)).collect()
 }
 
 /// Gathers the texts that are used.
@@ -147,7 +178,7 @@ pub fn rows_with(leaf: &Leaf, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Boole
 pub(super) struct Texts {
     bytes: Vec<u8>,
     ends: Vec<i32>,
-    dictionary: Option<Dictionary>,
+    dictionary: Option<Arc<Dictionary>>,
     /// The numbers that the dictionary's codes have got.
     numbers: Vec<u32>,
     /// The number of the dictionary's first text, once all of it is taken.
@@ -155,7 +186,7 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub fn begin(&mut self, dictionary: Dictionary) {
+    pub fn begin(&mut self, dictionary: Arc<Dictionary>) {
         self.numbers = vec![NONE; dictionary.texts.len()];
         self.dictionary = Some(dictionary);
     }

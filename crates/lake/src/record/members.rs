@@ -135,13 +135,14 @@ pub(crate) static EVENT: Object = Object {
     repeats: false,
 };
 
-/// Places in [`EVENT`] of what the decoder asks for by name.
+/// Places in [`EVENT`] of what is asked for by name.
 pub(crate) mod place {
     pub const USER_IDENTITY: usize = 1;
     /// In userIdentity.
     pub const TYPE: usize = 0;
     pub const PRINCIPAL_ID: usize = 1;
     pub const ARN: usize = 2;
+    pub const ACCESS_KEY_ID: usize = 4;
     pub const USER_NAME: usize = 5;
     /// In the event.
     pub const EVENT_TIME: usize = 2;
@@ -151,6 +152,7 @@ pub(crate) mod place {
     pub const REQUEST_PARAMETERS: usize = 10;
     pub const RESPONSE_ELEMENTS: usize = 11;
     pub const EVENT_ID: usize = 14;
+    pub const READ_ONLY: usize = 15;
     pub const RESOURCES: usize = 16;
     pub const RECIPIENT_ACCOUNT_ID: usize = 20;
     pub const EVENT_CATEGORY: usize = 29;
@@ -276,6 +278,7 @@ mod tests {
             (place::REQUEST_PARAMETERS, "requestParameters"),
             (place::RESPONSE_ELEMENTS, "responseElements"),
             (place::EVENT_ID, "eventID"),
+            (place::READ_ONLY, "readOnly"),
             (place::RESOURCES, "resources"),
             (place::RECIPIENT_ACCOUNT_ID, "recipientAccountId"),
             (place::EVENT_CATEGORY, "eventCategory"),
@@ -287,6 +290,7 @@ mod tests {
             (place::TYPE, "type"),
             (place::PRINCIPAL_ID, "principalId"),
             (place::ARN, "arn"),
+            (place::ACCESS_KEY_ID, "accessKeyId"),
             (place::USER_NAME, "userName"),
         ] {
             assert_eq!(USER_IDENTITY.number(key.as_bytes()), Some(place));

@@ -18,7 +18,7 @@ use crate::schema::stored_events_schema;
     clippy::large_enum_variant,
     reason = "a few dozen of them for a batch of thousands of rows"
 )]
-pub(super) enum Stored {
+pub(crate) enum Stored {
     Text(StringArray),
     Bool(BooleanArray),
     Time(TimestampMicrosecondArray),
@@ -46,7 +46,7 @@ impl Stored {
     }
 
     /// `array` has the type that belongs to `kind`.
-    fn new(kind: Kind, array: &ArrayRef) -> Self {
+    pub fn new(kind: Kind, array: &ArrayRef) -> Self {
         match kind {
             Kind::Text => Stored::Text(array.as_string::<i32>().clone()),
             Kind::Bool => Stored::Bool(array.as_boolean().clone()),

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -19,6 +20,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use tokio::sync::OnceCell;
 
 use super::log::FileEntry;
+use crate::record::picked::Layout;
 
 /// A file that the log names cannot be read: it is gone, altered, or its store does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -34,10 +36,13 @@ pub struct FileError {
 #[derive(Debug)]
 pub struct DataFile {
     pub entry: Arc<FileEntry>,
+    /// Another for each in this process.
+    pub number: u64,
     table: Arc<str>,
     store: Arc<dyn ObjectStore>,
     path: Path,
     metadata: OnceCell<ArrowReaderMetadata>,
+    layout: OnceLock<Layout>,
     bloom_filters: Mutex<BloomFilters>,
 }
 
@@ -50,12 +55,15 @@ const FOOTER_BYTES_GUESS: usize = 256 << 10;
 impl DataFile {
     pub fn new(entry: FileEntry, table: &Arc<str>, store: Arc<dyn ObjectStore>) -> DataFile {
         let path = Path::from(entry.path.as_str());
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         DataFile {
             entry: Arc::new(entry),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             table: table.clone(),
             store,
             path,
             metadata: OnceCell::new(),
+            layout: OnceLock::new(),
             bloom_filters: Mutex::default(),
         }
     }
@@ -101,6 +109,11 @@ impl DataFile {
             ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
         };
         self.metadata.get_or_try_init(read).await.cloned().map_err(|error| self.blamed(error))
+    }
+
+    /// Where the leaves of a row lie; `metadata` is this file's.
+    pub(crate) fn layout(&self, metadata: &ParquetMetaData) -> &Layout {
+        self.layout.get_or_init(|| Layout::of(metadata))
     }
 
     /// The Bloom filter of a leaf in a row group, read once.

@@ -27,7 +27,8 @@ use crate::schema::{ID_HASH, file_schema};
 /// Large enough for dictionaries to pay, small enough that a search reads little.
 pub const ROW_GROUP_ROWS: usize = 262_144;
 const PAGE_BYTES: usize = 64 << 10;
-const PAGE_ROWS: usize = 8_192;
+/// Who wants one row decompresses this many of each column.
+const PAGE_ROWS: usize = 4_096;
 const UNIQUE_PAGE_BYTES: usize = 16 << 10;
 /// A column whose distinct values take more is written without a dictionary from there on.
 const DICTIONARY_BYTES_MAX: usize = 4 << 20;

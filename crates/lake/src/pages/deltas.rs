@@ -1,0 +1,118 @@
+//! Numbers that are stored as differences: Parquet's DELTA_BINARY_PACKED.
+//!
+//! ```text
+//!   block size | miniblocks of a block | count | first number
+//!   block: least difference | a width for each miniblock | miniblocks: differences above the least,
+//!          bit by bit
+//! ```
+
+use parquet::errors::Result;
+
+use super::cut_short;
+
+/// What a page may say of its blocks; more is damage.
+const BLOCK_MAX: u64 = 1 << 16;
+
+/// The first `count` numbers.
+pub fn deltas(bytes: &[u8], count: usize) -> Result<Vec<i64>> {
+    let mut reader = Varints { rest: bytes };
+    let (block, miniblocks) = (reader.unsigned()?, reader.unsigned()?);
+    let (total, mut number) = (reader.unsigned()?, reader.signed()?);
+    let is_sound = (1..=BLOCK_MAX).contains(&block) && (1..=block).contains(&miniblocks);
+    if !is_sound || total < count as u64 {
+        return Err(cut_short());
+    }
+    let of_miniblock = (block / miniblocks) as usize;
+    let mut numbers = Vec::with_capacity(count);
+    if count > 0 {
+        numbers.push(number);
+    }
+    while numbers.len() < count {
+        let least = reader.signed()?;
+        let widths = reader.take(miniblocks as usize)?;
+        for &width in widths {
+            if numbers.len() >= count {
+                break;
+            }
+            let packed = reader.take((of_miniblock * usize::from(width)).div_ceil(8))?;
+            for place in 0..of_miniblock.min(count - numbers.len()) {
+                let above =
+                    bits(packed, place * usize::from(width), width).ok_or_else(cut_short)?;
+                number = number.wrapping_add(least).wrapping_add(above.cast_signed());
+                numbers.push(number);
+            }
+        }
+    }
+    Ok(numbers)
+}
+
+/// `width` bits from the bit `at`, the lowest first.
+fn bits(bytes: &[u8], at: usize, width: u8) -> Option<u64> {
+    if width == 0 {
+        return Some(0);
+    }
+    let rest = bytes.get(at / 8..)?;
+    let mut word = [0; 16];
+    let here = rest.len().min(9);
+    word[..here].copy_from_slice(&rest[..here]);
+    let mask = u64::MAX.checked_shr(64_u32.checked_sub(u32::from(width))?)?;
+    Some((u128::from_le_bytes(word) >> (at % 8)) as u64 & mask)
+}
+
+struct Varints<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Varints<'a> {
+    fn unsigned(&mut self) -> Result<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = self.rest.split_first().ok_or_else(cut_short)?;
+            self.rest = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(cut_short())
+    }
+
+    fn signed(&mut self) -> Result<i64> {
+        let number = self.unsigned()?;
+        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
+        // The last miniblocks may be left out.
+        let (taken, rest) = self.rest.split_at(len.min(self.rest.len()));
+        self.rest = rest;
+        Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_format() {
+        // 7, 5, 3, 1, 2, 3, 4, 5 in one block of 128 numbers with 4 miniblocks.
+        let packed = [0xc0, 0x3f];
+        let bytes = [&[0x80, 1, 4, 8, 14, 3, 2, 0, 0, 0][..], &packed, &[0; 6]].concat();
+        assert_eq!(deltas(&bytes, 8).unwrap(), [7, 5, 3, 1, 2, 3, 4, 5]);
+        assert_eq!(deltas(&bytes, 3).unwrap(), [7, 5, 3]);
+        assert!(deltas(&bytes, 9).is_err());
+        assert!(deltas(&bytes[..5], 8).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_numbers_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(numbers) = deltas(&bytes, 20) {
+                prop_assert_eq!(numbers.len(), 20);
+            }
+        }
+    }
+}
