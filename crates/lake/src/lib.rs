@@ -7,6 +7,7 @@
 //! The only crate that names Arrow, Parquet, DataFusion or Delta. What must never be here: HTTP,
 //! AWS shapes, accounts and their permissions.
 
+mod cache;
 pub mod decode;
 mod files;
 mod groups;

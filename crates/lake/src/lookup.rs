@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use crate::groups::codes::rows_with_ids;
 use crate::pages::Leaf;
 use crate::pages::picks::picks;
-use crate::prune::Conditions;
+use crate::prune::{Conditions, leaf_of};
 use crate::record::members::{Kind, NAMED_RESOURCE, place};
 use crate::record::picked::Rows;
 use crate::record::rebuild::{Column, rebuild};
@@ -38,7 +38,7 @@ use crate::record::{self, DecodeError};
 use crate::table::View;
 use crate::table::file::{DataFile, Reader};
 use crate::table::write::{SEARCHED, times};
-use matching::{Kept, place_of};
+use matching::Kept;
 
 mod matching;
 
@@ -167,7 +167,7 @@ impl Search {
         let mut sources = Vec::new();
         for file in view.files.iter().filter(|file| self.conditions.may_match_file(&file.entry)) {
             let metadata = file.metadata().await?;
-            let time = place_of(&metadata, "eventtime");
+            let time = leaf_of(&metadata, "eventtime");
             for (place, known) in metadata.row_groups().iter().enumerate() {
                 let bounds = time.and_then(|leaf| bounds(known.column(leaf).statistics()?));
                 let (oldest_us, newest_us) =
@@ -209,8 +209,13 @@ impl Search {
             Some(rows) => vec![Kept::Some(rows.set_indices().map(|row| row as u32).collect())],
             None if self.is_selective() => vec![Kept::All(in_time)],
             None => {
-                let middle = in_time.end.saturating_sub(FIRST_ROWS).max(in_time.start);
-                vec![Kept::All(middle..in_time.end), Kept::All(in_time.start..middle)]
+                let before = |rows| in_time.end.saturating_sub(rows).max(in_time.start);
+                let [first, second] = [before(FIRST_ROWS), before(FIRST_ROWS * 4)];
+                vec![
+                    Kept::All(first..in_time.end),
+                    Kept::All(second..first),
+                    Kept::All(in_time.start..second),
+                ]
             }
         };
         for kept in parts {
@@ -242,8 +247,8 @@ impl Search {
         rows: &[u32],
     ) -> Result<(i64, Vec<Candidate>), LookupError> {
         let metadata = group.file.metadata().await?;
-        let time = place_of(&metadata, "eventtime");
-        let id = place_of(&metadata, "eventid");
+        let time = leaf_of(&metadata, "eventtime");
+        let id = leaf_of(&metadata, "eventid");
         let (Some(time), Some(id)) = (time, id) else { return Ok((i64::MIN, Vec::new())) };
         let leaves =
             Leaf::fetch_rows(&group.file, group.place, &[(time, rows), (id, rows)]).await?;
@@ -373,7 +378,7 @@ fn rows_in_time(
     times: &std::ops::RangeInclusive<i64>,
 ) -> Range<usize> {
     let all = 0..group.rows;
-    let Some(leaf) = place_of(metadata, "eventtime") else { return all };
+    let Some(leaf) = leaf_of(metadata, "eventtime") else { return all };
     let (Some(pages), Some(locations)) = (metadata.column_index(), metadata.offset_index()) else {
         return all;
     };

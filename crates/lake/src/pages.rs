@@ -10,7 +10,6 @@
 //! key of a map.
 
 mod deltas;
-mod dictionaries;
 pub mod entries;
 mod header;
 mod numbers;
@@ -19,7 +18,7 @@ pub mod texts;
 mod unpacked;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::{Buf as _, Bytes};
 use parquet::arrow::async_reader::AsyncFileReader as _;
@@ -28,6 +27,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::page_index::offset_index::PageLocation;
 
+use crate::cache::Cache;
 use crate::table::file::{DataFile, Reader};
 use header::{Kind, header};
 use numbers::{is_all, numbers};
@@ -67,6 +67,14 @@ impl Wanted for &[u32] {
     }
 }
 
+/// The file ([`DataFile::number`]), the row group and the leaf.
+type DictionaryKey = (u64, usize, usize);
+
+/// Who asks for one row of a row group asks for another soon, and most of the work would be in
+/// decompressing dictionaries.
+static DICTIONARIES: LazyLock<Cache<DictionaryKey, Arc<Dictionary>>> =
+    LazyLock::new(|| Cache::new(128 << 20));
+
 /// How values lie in a page that has no codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Width {
@@ -84,7 +92,7 @@ enum Known {
     /// It is read for this one time.
     Nothing,
     /// It will be kept for whoever comes next.
-    Wanted(dictionaries::Key),
+    Wanted(DictionaryKey),
     Here(Arc<Dictionary>),
 }
 
@@ -127,8 +135,8 @@ impl Leaf {
         for (place, rows) in wanted {
             let place = *place;
             let first = ranges.len();
-            let key = dictionaries::Key { file: file.number, row_group, place };
-            let dictionary = dictionaries::get(&key).map_or(Known::Wanted(key), Known::Here);
+            let key = (file.number, row_group, place);
+            let dictionary = DICTIONARIES.get(&key).map_or(Known::Wanted(key), Known::Here);
             let bytes = Arc::new(Window { parts: Vec::new() });
             let leaf = Leaf { metadata: metadata.clone(), row_group, place, bytes, dictionary };
             leaf.ranges(rows, &mut ranges);
@@ -244,6 +252,7 @@ impl Leaf {
             width: self.width()?,
             defined: descriptor.max_def_level().cast_unsigned().into(),
             repeated: descriptor.max_rep_level().cast_unsigned().into(),
+            picked: None,
         })
     }
 }
@@ -287,6 +296,9 @@ struct Pages<'a> {
     defined: u32,
     /// The highest repetition level.
     repeated: u32,
+    /// The rows that will be asked for, ascending, if it is known: of a page of flat values, what comes
+    /// after the last of them is not looked at.
+    picked: Option<&'a [u32]>,
 }
 
 enum Read {
@@ -334,15 +346,28 @@ impl Pages<'_> {
         if header.kind == Kind::Dictionary {
             let dictionary = Arc::new(Dictionary::new(body, header.count, self.width)?);
             if let Known::Wanted(key) = &self.leaf.dictionary {
-                dictionaries::put(*key, &dictionary);
+                DICTIONARIES.put(*key, dictionary.clone(), dictionary.memory());
             }
             return Ok(Some(Read::Dictionary(dictionary)));
         }
-        self.next += 1;
         let (places, encoding, width) = (header.count, header.encoding, self.width);
-        let repetition = self.levels(&mut body, self.repeated, 0, places)?;
-        let definition = self.levels(&mut body, self.defined, self.defined, places)?;
+        let needed = self.needed(places);
+        self.next += 1;
+        let repetition = self.levels(&mut body, self.repeated, 0, needed)?;
+        let definition = self.levels(&mut body, self.defined, self.defined, needed)?;
         Ok(Some(Read::Values(Values { repetition, definition, places, body, encoding, width })))
+    }
+
+    /// How many of the next page's places are looked at.
+    fn needed(&self, places: usize) -> usize {
+        let Some(rows) = self.picked.filter(|_| self.repeated == 0) else { return places };
+        if self.locations.is_empty() {
+            return places;
+        }
+        let page = self.leaf.rows_of_page(self.next);
+        let later = rows.partition_point(|row| (*row as usize) < page.end);
+        let last = later.checked_sub(1).map(|last| rows[last] as usize);
+        last.map_or(0, |last| (last + 1).saturating_sub(page.start)).min(places)
     }
 
     /// Takes levels, behind their length, off the front of a page; none if all are the `usual` one.
@@ -369,7 +394,7 @@ impl Pages<'_> {
 struct Values {
     /// For each place; empty when every place begins a row.
     repetition: Vec<u32>,
-    /// For each place; empty when every place has a value.
+    /// For each place that is looked at; empty when every place has a value.
     definition: Vec<u32>,
     places: usize,
     /// Behind the levels.
@@ -379,6 +404,11 @@ struct Values {
 }
 
 impl Values {
+    /// Has every place a value and begins a row?
+    fn is_whole(&self) -> bool {
+        self.repetition.is_empty() && self.definition.is_empty()
+    }
+
     /// The values one by one, where the page has no codes.
     fn plain(&self) -> Plain<'_> {
         Plain::new(&self.body, self.width)

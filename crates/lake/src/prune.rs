@@ -4,7 +4,6 @@
 //! conditions are read here from the filters, by the path of the leaf that they speak of. Bloom
 //! filters are read once for each file and kept.
 
-use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Expr, Operator};
 use parquet::arrow::arrow_reader::RowSelection;
 use parquet::bloom_filter::Sbbf;
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
 use crate::groups::codes;
@@ -185,36 +184,38 @@ impl Conditions {
         if self.equal.is_empty() {
             return Ok(true);
         }
-        let named: HashSet<&str> = self.equal.iter().map(|equal| equal.path.as_str()).collect();
-        for (column, chunk) in row_group.columns().iter().enumerate() {
-            let path = chunk.column_path().string();
-            if !named.contains(path.as_str()) {
+        let metadata = file.metadata().await?;
+        for equal in &self.equal {
+            let Some(column) = leaf_of(&metadata, &equal.path) else { continue };
+            let chunk = row_group.column(column);
+            let mut values = equal.values.iter().filter(|value| {
+                chunk.statistics().is_none_or(|known| within(known, chunk.num_values(), value))
+            });
+            if chunk.bloom_filter_offset().is_none() {
+                if values.next().is_none() {
+                    return Ok(false);
+                }
                 continue;
             }
-            for equal in self.equal.iter().filter(|equal| equal.path == path) {
-                let mut values = equal.values.iter().filter(|value| {
-                    chunk.statistics().is_none_or(|known| within(known, chunk.num_values(), value))
-                });
-                if chunk.bloom_filter_offset().is_none() {
-                    if values.next().is_none() {
-                        return Ok(false);
-                    }
-                    continue;
-                }
-                let values: Vec<_> = values.collect();
-                if values.is_empty() {
-                    return Ok(false);
-                }
-                let filter = file.bloom_filter(place, column).await?;
-                let may_hold =
-                    |filter: &Sbbf| values.iter().any(|value| filter.check(&value.as_str()));
-                if filter.is_some_and(|filter| !may_hold(&filter)) {
-                    return Ok(false);
-                }
+            let values: Vec<_> = values.collect();
+            if values.is_empty() {
+                return Ok(false);
+            }
+            let filter = file.bloom_filter(place, column).await?;
+            let may_hold = |filter: &Sbbf| values.iter().any(|value| filter.check(&value.as_str()));
+            if filter.is_some_and(|filter| !may_hold(&filter)) {
+                return Ok(false);
             }
         }
         Ok(true)
     }
+}
+
+/// The number of a leaf in a file.
+pub fn leaf_of(metadata: &ParquetMetaData, path: &str) -> Option<usize> {
+    let leaves = metadata.file_metadata().schema_descr().columns();
+    let is_it = |parts: &[String]| parts.iter().map(String::as_str).eq(path.split('.'));
+    leaves.iter().position(|leaf| is_it(leaf.path().parts()))
 }
 
 /// Can a column of so many values (nulls counted) hold the text? Bounds may be cut short: the lower

@@ -299,7 +299,7 @@ pub async fn rows_with(
     let leaf = Leaf::fetch(file, row_group, &[path]).await?.into_iter().flatten().next();
     let Some(leaf) = leaf.filter(Leaf::is_flat) else { return Ok(None) };
     let is_wanted = |value: &[u8]| wanted.iter().any(|wanted| wanted.as_bytes() == value);
-    let holds = texts::rows_with(&leaf, 0..leaf.rows(), is_wanted)?;
+    let holds = texts::rows_with(&leaf, 0..leaf.rows(), &(0..leaf.rows()), None, is_wanted)?;
     Ok(Some(BooleanBuffer::from(holds)))
 }
 

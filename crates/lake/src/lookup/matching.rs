@@ -1,23 +1,27 @@
 //! Which rows of a row group fit, from their codes.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use arrow::buffer::BooleanBuffer;
 use event::lookup::{Field, Filter, Lookup, Test};
 use parquet::errors::Result;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::statistics::Statistics;
 
 use super::leaf;
+use crate::cache::Cache;
 use crate::pages::picks::{Picks, picks};
-use crate::pages::texts::{may_hold, rows_with};
+use crate::pages::texts::{WantedCodes, rows_with};
 use crate::pages::{Leaf, Wanted};
+use crate::prune::leaf_of;
 use crate::table::file::DataFile;
 
 /// Of so few rows each is looked at by itself; of more, their pages are gone through.
 const FEW_ROWS: usize = 256;
 
-/// The rows of `range` that fit all that is asked but the times, the place and the whole record.
+/// The rows of those that are kept that fit all that is asked but the times, the place and the whole
+/// record.
 pub async fn rows(
     file: &Arc<DataFile>,
     row_group: usize,
@@ -26,24 +30,42 @@ pub async fn rows(
 ) -> Result<Vec<u32>> {
     let metadata = file.metadata().await?;
     let mut rows = Rows { file, row_group, metadata, kept };
+    let (of_tenant, mut others): (Vec<&Filter>, Vec<&Filter>) =
+        ask.filters.iter().partition(|filter| is_category(filter));
     // What leaves the fewest comes first.
-    let mut filters: Vec<&Filter> = ask.filters.iter().collect();
-    filters.sort_by_key(|filter| (filter.negated, cost(filter.field)));
+    others.sort_by_key(|filter| (filter.negated, cost(filter.field)));
     let is_cheap = |filter: &&&Filter| !filter.negated && cost(filter.field) == 0;
-    let cheap = filters.iter().take_while(is_cheap).count();
-    for filter in &filters[..cheap] {
+    let cheap = others.iter().take_while(is_cheap).count();
+    for filter in &others[..cheap] {
         rows.filter(filter).await?;
     }
-    if let Some(account) = &ask.account {
-        rows.texts("cairn_account", false, |value| value == account.as_str().as_bytes()).await?;
+    if !rows.kept.is_empty() {
+        rows.tenant(ask, &of_tenant).await?;
     }
-    if let Some(region) = &ask.region {
-        rows.texts("awsregion", false, |value| value == region.as_bytes()).await?;
-    }
-    for filter in &filters[cheap..] {
+    for filter in &others[cheap..] {
         rows.filter(filter).await?;
     }
     Ok(rows.kept.into_rows())
+}
+
+/// Which rows of a row group are of an account, a Region and categories.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Tenant {
+    file: u64,
+    row_group: usize,
+    account: Option<String>,
+    region: Option<String>,
+    /// One of each.
+    categories: Vec<Vec<String>>,
+}
+
+/// Each who asks asks for much, but nearly always for the same account, Region and category. A
+/// million rows take 125 kB.
+static TENANTS: LazyLock<Cache<Tenant, BooleanBuffer>> = LazyLock::new(|| Cache::new(32 << 20));
+
+/// Is it one of the filters that nearly all questions have?
+fn is_category(filter: &Filter) -> bool {
+    filter.field == Field::EventCategory && !filter.negated && matches!(filter.test, Test::Is(_))
 }
 
 fn cost(field: Field) -> u8 {
@@ -100,6 +122,63 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Keeps the rows of the account, the Region and the categories.
+    async fn tenant(&mut self, ask: &Lookup, categories: &[&Filter]) -> Result<()> {
+        let values = |filter: &&Filter| match &filter.test {
+            Test::Is(values) => values.clone(),
+            _ => Vec::new(),
+        };
+        let tenant = Tenant {
+            file: self.file.number,
+            row_group: self.row_group,
+            account: ask.account.as_ref().map(|account| account.as_str().to_owned()),
+            region: ask.region.clone(),
+            categories: categories.iter().map(values).collect(),
+        };
+        if tenant.account.is_none() && tenant.region.is_none() && categories.is_empty() {
+            return Ok(());
+        }
+        let known = TENANTS.get(&tenant);
+        let mask = match known {
+            Some(mask) => mask,
+            None => {
+                let count = self.metadata.row_group(self.row_group).num_rows();
+                let count = usize::try_from(count).unwrap_or(0);
+                let (file, metadata) = (self.file, self.metadata.clone());
+                let (row_group, kept) = (self.row_group, Kept::All(0..count));
+                let mut all = Rows { file, row_group, metadata, kept };
+                if let Some(account) = &tenant.account {
+                    all.texts("cairn_account", false, |value| value == account.as_bytes()).await?;
+                }
+                if let Some(region) = &tenant.region {
+                    all.texts("awsregion", false, |value| value == region.as_bytes()).await?;
+                }
+                for filter in categories {
+                    all.category(filter).await?;
+                }
+                let mut marks = vec![false; count];
+                for row in all.kept.into_rows() {
+                    marks[row as usize] = true;
+                }
+                let mask = BooleanBuffer::from(marks);
+                TENANTS.put(tenant, mask.clone(), count / 8);
+                mask
+            }
+        };
+        let kept = std::mem::replace(&mut self.kept, Kept::Some(Vec::new()));
+        self.kept = Kept::Some(match kept {
+            Kept::All(range) => {
+                let here = mask.slice(range.start, range.len());
+                here.set_indices().map(|place| (range.start + place) as u32).collect()
+            }
+            Kept::Some(mut rows) => {
+                rows.retain(|row| mask.value(*row as usize));
+                rows
+            }
+        });
+        Ok(())
+    }
+
     async fn filter(&mut self, filter: &Filter) -> Result<()> {
         let holds = |value: &[u8]| holds(&filter.test, value);
         match filter.field {
@@ -156,7 +235,8 @@ impl Rows<'_> {
             return Ok(());
         }
         let leaf = self.fetch(place, 0..0).await?;
-        if !may_hold(&leaf, holds)? {
+        let wanted = WantedCodes::of(&leaf, holds).map_err(|error| self.file.blamed(error))?;
+        if wanted.is_none() {
             self.keep_all(negated);
             return Ok(());
         }
@@ -166,8 +246,16 @@ impl Rows<'_> {
             return Ok(());
         }
         let range = self.kept.range();
-        let leaf = self.fetch(place, range.clone()).await?;
-        let held = rows_with(&leaf, range.clone(), holds);
+        let held = match &self.kept {
+            Kept::All(_) => {
+                let leaf = self.fetch(place, range.clone()).await?;
+                rows_with(&leaf, range.clone(), &range, Some(wanted), holds)
+            }
+            Kept::Some(rows) => {
+                let leaf = self.fetch(place, rows.as_slice()).await?;
+                rows_with(&leaf, range.clone(), &rows.as_slice(), Some(wanted), holds)
+            }
+        };
         let held = held.map_err(|error| self.file.blamed(error))?;
         self.kept = Kept::Some(match &self.kept {
             Kept::All(range) => {
@@ -220,7 +308,7 @@ impl Rows<'_> {
     }
 
     fn place(&self, path: &str) -> Option<usize> {
-        place_of(&self.metadata, path)
+        leaf_of(&self.metadata, path)
     }
 
     fn chunk(&self, place: usize) -> &ColumnChunkMetaData {
@@ -234,13 +322,6 @@ fn holds(test: &Test, value: &[u8]) -> bool {
         Test::Is(values) => values.iter().any(|wanted| wanted.as_bytes() == value),
         _ => std::str::from_utf8(value).is_ok_and(|value| test.holds(value)),
     }
-}
-
-/// The number of a leaf in the file.
-pub fn place_of(metadata: &ParquetMetaData, path: &str) -> Option<usize> {
-    let leaves = metadata.file_metadata().schema_descr().columns();
-    let is_it = |parts: &[String]| parts.iter().map(String::as_str).eq(path.split('.'));
-    leaves.iter().position(|leaf| is_it(leaf.path().parts()))
 }
 
 fn nulls(chunk: &ColumnChunkMetaData) -> Option<u64> {

@@ -57,7 +57,7 @@ fn record(row: usize) -> String {
     if row % 2_500 == 9 {
         members.push(r#""eventContext":{"tagContext":{"resourceTags":[{"arn":"a","tags":{"k":"v","l":"w"}},{"arn":"b","tags":{}}]}}"#.to_owned());
     }
-    if row % 3 != 0 {
+    if !row.is_multiple_of(3) {
         members.push(format!(r#""readOnly":{}"#, row.is_multiple_of(2)));
     }
     match row % 8 {
@@ -67,7 +67,7 @@ fn record(row: usize) -> String {
         _ => {}
     }
     // Without an ID nobody knows that two are the same.
-    if row % 13 != 0 || row >= ROWS / 2 {
+    if !row.is_multiple_of(13) || row >= ROWS / 2 {
         members.push(format!(r#""eventID":"{}""#, id(row)));
     }
     members.push(r#""brandNew":[1, 2]"#.to_owned());

@@ -70,6 +70,7 @@ pub fn picks(leaf: &Leaf, mut rows: &[u32]) -> Result<Picks> {
     let mut dictionary = None;
     let entry_level = leaf.entry_level();
     let mut pages = leaf.pages()?;
+    pages.picked = Some(rows);
     // The first row of the next page.
     let mut first = 0;
     while let Some(&next) = rows.first() {

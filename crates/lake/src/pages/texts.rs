@@ -7,7 +7,7 @@ use arrow::array::StringArray;
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use parquet::errors::Result;
 
-use super::{Dictionary, Leaf, Read, any_of, cut_short};
+use super::{Dictionary, Leaf, Read, Wanted, any_of, cut_short};
 
 /// Stands for no value until it is known how many values there are.
 pub(super) const NONE: u32 = u32::MAX;
@@ -95,23 +95,80 @@ fn spread(mut numbers: Vec<u32>, definition: &[u32], defined: u32, to: &mut Vec<
     }
 }
 
-/// Which of the rows have a value that is wanted; in a list or map, any.
+/// The codes of the texts that are wanted.
+#[derive(Debug, Default)]
+pub struct WantedCodes {
+    of_codes: Vec<bool>,
+    /// The code, if it is only one.
+    lone: Option<u32>,
+    /// Whether no other value can be in the leaf.
+    is_all: bool,
+}
+
+impl WantedCodes {
+    /// What a leaf's dictionary says; no pages are read.
+    pub fn of(leaf: &Leaf, is_wanted: impl Fn(&[u8]) -> bool) -> Result<WantedCodes> {
+        match leaf.pages()?.next(|_| false)? {
+            Some(Read::Dictionary(dictionary)) => {
+                Ok(Self::in_dictionary(leaf, &dictionary, is_wanted))
+            }
+            _ => Ok(WantedCodes::default()),
+        }
+    }
+
+    fn in_dictionary(
+        leaf: &Leaf,
+        dictionary: &Dictionary,
+        is_wanted: impl Fn(&[u8]) -> bool,
+    ) -> WantedCodes {
+        let texts = (0..dictionary.texts.len() as u32).map(|code| dictionary.text(code));
+        let of_codes: Vec<bool> = texts.map(|text| text.is_some_and(&is_wanted)).collect();
+        let mut wanted = (0..).zip(&of_codes).filter(|(_, wanted)| **wanted).map(|(code, _)| code);
+        let lone = wanted.next().filter(|_| wanted.next().is_none());
+        WantedCodes { of_codes, lone, is_all: leaf.is_all_coded() }
+    }
+
+    /// Is it certain that no row has a wanted text?
+    pub fn is_none(&self) -> bool {
+        self.is_all && !self.of_codes.contains(&true)
+    }
+
+    fn is_wanted(&self, code: u32) -> bool {
+        self.of_codes[code as usize]
+    }
+
+    /// Is any of the codes wanted?
+    fn is_any_wanted(&self, codes: &[u32]) -> Result<bool> {
+        if codes.iter().max().is_some_and(|last| *last as usize >= self.of_codes.len()) {
+            return Err(cut_short());
+        }
+        Ok(match self.lone {
+            Some(lone) => codes.contains(&lone),
+            None => codes.iter().any(|code| self.is_wanted(*code)),
+        })
+    }
+}
+
+/// Which of the rows have a value that is wanted; in a list or map, any. Of pages that hold none of
+/// the `needed` rows nothing is said. The codes, if they are known, are those of what is wanted.
 pub fn rows_with(
     leaf: &Leaf,
     rows: Range<usize>,
+    needed: &impl Wanted,
+    mut wanted: Option<WantedCodes>,
     is_wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<Vec<bool>> {
     let mut holds = vec![false; rows.len()];
-    let mut wanted: Vec<bool> = Vec::new();
     let mut pages = leaf.pages()?;
     // The row that begins next.
     let mut next = 0;
-    let is_needed = |page: Range<usize>| page.start < rows.end && page.end > rows.start;
     while next < rows.end {
-        let values = match pages.next(is_needed)?.ok_or_else(cut_short)? {
+        let values = match pages.next(|page| needed.any_in(page))?.ok_or_else(cut_short)? {
             Read::Dictionary(dictionary) => {
-                wanted = wanted_codes(&dictionary, &is_wanted);
-                if leaf.is_all_coded() && !wanted.contains(&true) {
+                let wanted = wanted.get_or_insert_with(|| {
+                    WantedCodes::in_dictionary(leaf, &dictionary, &is_wanted)
+                });
+                if wanted.is_none() {
                     return Ok(holds);
                 }
                 continue;
@@ -123,12 +180,19 @@ pub fn rows_with(
             Read::Values(values) => values,
         };
         let codes = values.codes(values.present(pages.defined))?;
+        let wanted = wanted.get_or_insert_default();
         if let Some(codes) = &codes {
-            if codes.iter().any(|code| *code as usize >= wanted.len()) {
-                return Err(cut_short());
-            }
-            if !codes.iter().any(|code| wanted[*code as usize]) {
+            if !wanted.is_any_wanted(codes)? {
                 next += values.rows();
+                continue;
+            }
+            if values.is_whole() {
+                let here = &codes[rows.start.saturating_sub(next).min(codes.len())..];
+                let at = next.max(rows.start) - rows.start;
+                for (holds, code) in holds[at.min(rows.len())..].iter_mut().zip(here) {
+                    *holds = wanted.is_wanted(*code);
+                }
+                next += values.places;
                 continue;
             }
         }
@@ -140,7 +204,7 @@ pub fn rows_with(
                 continue;
             }
             let is_it = match &mut codes {
-                Some(codes) => codes.next().is_some_and(|code| wanted[code as usize]),
+                Some(codes) => codes.next().is_some_and(|code| wanted.is_wanted(code)),
                 None => is_wanted(plain.next()?),
             };
             if is_it
@@ -152,25 +216,6 @@ pub fn rows_with(
         }
     }
     Ok(holds)
-}
-
-/// May any row have a value that is wanted, as far as the dictionary says?
-pub fn may_hold(leaf: &Leaf, is_wanted: impl Fn(&[u8]) -> bool) -> Result<bool> {
-    if !leaf.is_all_coded() {
-        return Ok(true);
-    }
-    match leaf.pages()?.next(|_| false)? {
-        Some(Read::Dictionary(dictionary)) => {
-            Ok(wanted_codes(&dictionary, &is_wanted).contains(&true))
-        }
-        _ => Ok(true),
-    }
-}
-
-/// For each code, whether its text is wanted.
-fn wanted_codes(dictionary: &Dictionary, is_wanted: impl Fn(&[u8]) -> bool) -> Vec<bool> {
-    let texts = (0..dictionary.texts.len() as u32).map(|code| dictionary.text(code));
-    texts.map(|text| text.is_some_and(&is_wanted)).collect()
 }
 
 /// Gathers the texts that are used.

@@ -10,6 +10,8 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::*;
+use crate::pages::picks::{Picks, picks};
+use crate::prune::leaf_of;
 use crate::table::log::FileEntry;
 
 const ROWS: usize = 5_000;
@@ -71,8 +73,12 @@ fn batch() -> RecordBatch {
 }
 
 async fn file(batch: &RecordBatch) -> Arc<DataFile> {
+    file_compressed(batch, Compression::ZSTD(ZstdLevel::try_new(1).unwrap())).await
+}
+
+async fn file_compressed(batch: &RecordBatch, compression: Compression) -> Arc<DataFile> {
     let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap()))
+        .set_compression(compression)
         .set_data_page_row_count_limit(512)
         .set_write_batch_size(128)
         // So that columns begin with codes and go on with texts.
@@ -137,6 +143,50 @@ async fn pages_hold_what_was_written() {
     }
     let found = columns.codes(&sources[0], &kept[2].1).unwrap();
     assert!(found.values.len() <= 1, "texts of other rows are not copied");
+}
+
+#[tokio::test]
+async fn single_rows_are_read_however_a_file_is_compressed() {
+    let batch = batch();
+    let memory = Columns::Memory(batch.clone());
+    let source = Source::Text(vec!["outer".to_owned(), "inner".to_owned()]);
+    let expected = memory.codes(&source, &[]).unwrap();
+    let maps = batch.column_by_name("maps").unwrap().as_map();
+    let (keys, values) = (maps.keys().as_string::<i32>(), maps.values().as_string::<i32>());
+    for compression in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::ZSTD(ZstdLevel::try_new(3).unwrap()),
+    ] {
+        let file = file_compressed(&batch, compression).await;
+        let metadata = file.metadata().await.unwrap();
+        let place = |path| leaf_of(&metadata, path).unwrap();
+        for step in [1, 3, 700, ROWS] {
+            let rows: Vec<u32> = (0..ROWS as u32).rev().step_by(step).collect();
+            let rows: Vec<u32> = rows.into_iter().rev().collect();
+            let [inner, key, text] =
+                ["outer.inner", "maps.key_value.key", "maps.key_value.value"].map(place);
+            let wanted = [inner, key, text].map(|place| (place, rows.as_slice()));
+            let leaves = Leaf::fetch_rows(&file, 0, &wanted).await.unwrap();
+            let read: Vec<Picks> = leaves.iter().map(|leaf| picks(leaf, &rows).unwrap()).collect();
+            for (place, row) in rows.iter().enumerate() {
+                let row = *row as usize;
+                let found = read[0].value(place).map(|text| std::str::from_utf8(text).unwrap());
+                assert_eq!(found, value(&expected, row), "{compression} {step} {row}");
+                let list = read[1].list(place);
+                assert_eq!(list, read[2].list(place));
+                assert_eq!(list.is_some(), maps.is_valid(row), "{compression} {step} {row}");
+                let entries = maps.value_offsets()[row]..maps.value_offsets()[row + 1];
+                assert_eq!(list.clone().map_or(0, |list| list.len()), entries.len());
+                for (found, entry) in list.into_iter().flatten().zip(entries) {
+                    let entry = entry as usize;
+                    assert_eq!(read[1].value(found), Some(keys.value(entry).as_bytes()));
+                    let text = values.is_valid(entry).then(|| values.value(entry).as_bytes());
+                    assert_eq!(read[2].value(found), text, "{compression} {step} {row}");
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]
