@@ -31,6 +31,8 @@ const BATCH_ROWS: usize = 16_384;
 /// Decoded rows that wait in memory; then they are put as files, which the commit names.
 const WAITING_ROWS_MAX: usize = FILE_ROWS_MAX;
 const WAITING_BYTES_MAX: usize = 256 << 20;
+/// Memory of more than this is not kept for the next file.
+const ROOM_BYTES_MAX: usize = 16 << 20;
 /// A record of a log file may be larger than what intake takes from a client.
 pub const FILE_LIMITS: Limits = Limits {
     record_bytes_max: 4 << 20,
@@ -88,6 +90,8 @@ pub struct Import {
     waiting: Mutex<Waiting>,
     /// Empty ones, which know how much room a batch takes.
     decoders: Mutex<Vec<Decoder>>,
+    /// Memory for the bodies of files.
+    rooms: Mutex<Vec<Vec<u8>>>,
     /// One at a time puts files.
     put: tokio::sync::Mutex<Put>,
 }
@@ -125,6 +129,7 @@ impl Import {
             options,
             waiting: Mutex::default(),
             decoders: Mutex::default(),
+            rooms: Mutex::default(),
             put: Default::default(),
         }
     }
@@ -135,6 +140,10 @@ impl Import {
 
     fn decoders(&self) -> MutexGuard<'_, Vec<Decoder>> {
         self.decoders.lock().expect("no holder of this lock can panic")
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.rooms.lock().expect("no holder of this lock can panic")
     }
 
     /// Reads a file: plain or compressed, of any shape that holds records. Waits while there is no
@@ -154,10 +163,16 @@ impl Import {
     }
 
     fn read(&self, bytes: &Bytes) -> Result<ReadFile, ImportError> {
-        let body = body_of(bytes).map_err(ImportError::Unreadable)?;
+        let room = self.rooms().pop().unwrap_or_default();
+        let body = body_of(bytes, room).map_err(ImportError::Unreadable)?;
         let mut read = ReadFile { uncompressed_bytes: body.len() as u64, ..ReadFile::default() };
         let mut batches = Vec::new();
         self.decode(&body, &mut read, &mut batches);
+        if let Cow::Owned(room) = body
+            && room.capacity() <= ROOM_BYTES_MAX
+        {
+            self.rooms().push(room);
+        }
         if read.events == 0 && read.refused_count > 0 {
             let reason = read.refused.first().cloned().unwrap_or_default();
             return Err(ImportError::Unreadable(format!("no record can be read; {reason}")));
@@ -292,9 +307,9 @@ impl Rows<'_> {
     }
 }
 
-/// The records of a file, inflated and out of their envelopes.
-pub fn body_of(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
-    let body = inflate::inflate(bytes)?;
+/// The records of a file, inflated and out of their envelopes. What is in `room` does not matter.
+pub fn body_of(bytes: &[u8], room: Vec<u8>) -> Result<Cow<'_, [u8]>, String> {
+    let body = inflate::inflate(bytes, room)?;
     Ok(match envelope::unwrapped(&body)? {
         Some(unwrapped) => Cow::Owned(unwrapped),
         None => body,

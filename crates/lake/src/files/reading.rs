@@ -97,7 +97,7 @@ pub(super) fn decode(
     name: &str,
     bytes: &[u8],
 ) -> Result<Vec<RecordBatch>> {
-    let body = match body_of(bytes) {
+    let body = match body_of(bytes, Vec::new()) {
         Ok(body) => body,
         Err(reason) => {
             files.trouble(name, reason);

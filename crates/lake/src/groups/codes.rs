@@ -303,14 +303,17 @@ pub async fn rows_with(
     Ok(Some(BooleanBuffer::from(holds)))
 }
 
-/// The hash under which a file knows an event ID: FNV-1a of its text, 32 bits of it. See
+/// The hash under which a file knows an event ID: the lower half of FNV-1a, 32 bits, of its text. See
 /// docs/formats/lake-table.md.
 pub fn id_hash(id: &str) -> i32 {
     let hash = id
         .bytes()
         .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    hash.cast_signed()
+    hash.cast_signed() & ID_HASH_MASK
 }
+
+/// A few rows of a row group have the same; more bits would cost more than looking at these.
+const ID_HASH_MASK: i32 = 0xFFFF;
 
 /// Which rows of a row group may have one of the IDs; `None` when the file does not say.
 pub async fn rows_with_ids(
@@ -325,7 +328,18 @@ pub async fn rows_with_ids(
     let (batch, _) = read_plain(file, row_group, &[ID_HASH]).await?;
     let hashes = batch.column(0).as_primitive::<Int32Type>().values();
     let wanted: Vec<i32> = wanted.iter().map(|id| id_hash(id)).collect();
-    Ok(Some(BooleanBuffer::collect_bool(hashes.len(), |row| wanted.contains(&hashes[row]))))
+    let mut rows = vec![false; hashes.len()];
+    // Most blocks have none, which is quickly seen.
+    for (hashes, rows) in hashes.chunks(256).zip(rows.chunks_mut(256)) {
+        for wanted in &wanted {
+            // The first files have all 32 bits.
+            let is_it = |hash: &i32| hash & ID_HASH_MASK == *wanted;
+            if hashes.iter().fold(false, |any, hash| any | is_it(hash)) {
+                rows.iter_mut().zip(hashes).for_each(|(row, hash)| *row |= is_it(hash));
+            }
+        }
+    }
+    Ok(Some(BooleanBuffer::from(rows)))
 }
 
 #[cfg(test)]
