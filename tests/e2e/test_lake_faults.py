@@ -50,7 +50,8 @@ class Tables:
         self.table = node.data / "lake" / self.orders
 
     def needs_all(self) -> str:
-        return f"SELECT max(userAgent), max(requestID), max(eventID) FROM {self.orders}"
+        # The node's own calls become events of the store meanwhile.
+        return f"SELECT max(userAgent), max(requestID), max(eventID) FROM {self.orders} WHERE eventSource = '{SOURCE}'"
 
     def check_others(self) -> None:
         """Everything that has nothing to do with the table `orders`."""

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   memory ─▶ candidates
-//!   row groups, the newest first: statistics, Bloom filters ─▶ rows that fit ([`matching`])
+//!   files, the newest first ─▶ row groups: statistics, Bloom filters ─▶ rows that fit ([`matching`])
 //!        ─▶ times and IDs of the newest of them ─▶ candidates
 //!        … until the page is full and nothing newer can be left
 //!   candidates of the page ─▶ their whole rows ─▶ records
@@ -69,13 +69,15 @@ struct Candidate {
     time_us: i64,
     id: String,
     source: usize,
+    /// 0 in memory.
+    row_group: usize,
     row: u32,
 }
 
 /// Where rows are read from.
 enum Source {
     Memory(RecordBatch),
-    File { group: RowGroup, newest_us: i64 },
+    File(Arc<DataFile>),
 }
 
 #[derive(Debug, Clone)]
@@ -87,14 +89,17 @@ struct RowGroup {
 
 pub async fn lookup(view: &View, ask: &Lookup) -> Result<Page, LookupError> {
     let search = Arc::new(Search::new(ask));
-    let mut sources: Vec<Source> = view.hot.iter().cloned().map(Source::Memory).collect();
-    sources.extend(search.row_groups(view).await?);
+    let mut files: Vec<Arc<DataFile>> = view.files.iter().cloned().collect();
+    files.retain(|file| search.conditions.may_match_file(&file.entry));
+    files.sort_by_key(|file| Reverse(file.entry.newest_us));
+    let sources = view.hot.iter().cloned().map(Source::Memory);
+    let sources: Vec<Source> = sources.chain(files.into_iter().map(Source::File)).collect();
     let mut best = Best { limit: ask.limit, candidates: Vec::new() };
     let mut files = Vec::new();
     for (number, source) in sources.iter().enumerate() {
         match source {
             Source::Memory(batch) => best.add(search.look_at(number, batch)?),
-            Source::File { group, newest_us } => files.push((number, group.clone(), *newest_us)),
+            Source::File(file) => files.push((number, file.clone())),
         }
     }
     let mut files = files.into_iter().peekable();
@@ -103,11 +108,11 @@ pub async fn lookup(view: &View, ask: &Lookup) -> Result<Page, LookupError> {
     let mut at_a_time = 1;
     loop {
         while running.len() < at_a_time
-            && let Some((number, group, _)) =
-                files.next_if(|(_, _, newest_us)| !best.is_full(*newest_us))
+            && let Some((number, file)) =
+                files.next_if(|(_, file)| !best.is_full(file.entry.newest_us))
         {
             let search = search.clone();
-            running.spawn(async move { search.look_into(number, &group).await });
+            running.spawn(async move { search.look_into(number, &file).await });
         }
         let Some(done) = running.join_next().await else { break };
         let found = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
@@ -162,34 +167,39 @@ impl Search {
         Search { ask: ask.clone(), conditions }
     }
 
-    /// The row groups that may hold what is asked for, the newest first.
-    async fn row_groups(&self, view: &View) -> Result<Vec<Source>, LookupError> {
-        let mut sources = Vec::new();
-        for file in view.files.iter().filter(|file| self.conditions.may_match_file(&file.entry)) {
-            let metadata = file.metadata().await?;
-            let time = leaf_of(&metadata, "eventtime");
-            for (place, known) in metadata.row_groups().iter().enumerate() {
-                let bounds = time.and_then(|leaf| bounds(known.column(leaf).statistics()?));
-                let (oldest_us, newest_us) =
-                    bounds.unwrap_or((file.entry.oldest_us, file.entry.newest_us));
-                let in_time = oldest_us <= *self.conditions.times.end()
-                    && newest_us >= *self.conditions.times.start();
-                if in_time {
-                    let rows = usize::try_from(known.num_rows()).unwrap_or(0);
-                    let group = RowGroup { file: file.clone(), place, rows };
-                    sources.push(Source::File { group, newest_us });
-                }
+    /// The best candidates of a file.
+    async fn look_into(
+        &self,
+        source: usize,
+        file: &Arc<DataFile>,
+    ) -> Result<Vec<Candidate>, LookupError> {
+        let metadata = file.metadata().await?;
+        let time = leaf_of(&metadata, "eventtime");
+        let mut groups = Vec::new();
+        for (place, known) in metadata.row_groups().iter().enumerate() {
+            let bounds = time.and_then(|leaf| bounds(known.column(leaf).statistics()?));
+            let (oldest_us, newest_us) =
+                bounds.unwrap_or((file.entry.oldest_us, file.entry.newest_us));
+            let in_time = oldest_us <= *self.conditions.times.end()
+                && newest_us >= *self.conditions.times.start();
+            if in_time {
+                let rows = usize::try_from(known.num_rows()).unwrap_or(0);
+                groups.push((newest_us, RowGroup { file: file.clone(), place, rows }));
             }
         }
-        sources.sort_by_key(|source| match source {
-            Source::File { newest_us, .. } => Reverse(*newest_us),
-            Source::Memory(_) => Reverse(i64::MAX),
-        });
-        Ok(sources)
+        groups.sort_by_key(|(newest_us, _)| Reverse(*newest_us));
+        let mut best = Best { limit: self.ask.limit, candidates: Vec::new() };
+        for (newest_us, group) in groups {
+            if best.is_full(newest_us) {
+                break;
+            }
+            best.add(self.look_into_group(source, &group).await?);
+        }
+        Ok(best.candidates)
     }
 
     /// The best candidates of a row group.
-    async fn look_into(
+    async fn look_into_group(
         &self,
         source: usize,
         group: &RowGroup,
@@ -259,7 +269,7 @@ impl Search {
             let id = ids.value(place).and_then(|id| std::str::from_utf8(id).ok());
             let (time_us, id) = (time(place)?, id.unwrap_or_default().to_owned());
             let is_in = self.conditions.times.contains(&time_us) && self.is_after(time_us, &id);
-            is_in.then_some(Candidate { time_us, id, source, row: *row })
+            is_in.then_some(Candidate { time_us, id, source, row_group: group.place, row: *row })
         });
         let mut found: Vec<Candidate> = found.collect();
         let of_records: Vec<&Filter> = self.of_records().collect();
@@ -321,6 +331,7 @@ impl Search {
             time_us: times[row],
             id: value(ids, row).unwrap_or_default().to_owned(),
             source,
+            row_group: 0,
             row: row as u32,
         });
         Ok(found.collect())
@@ -337,26 +348,30 @@ impl Search {
 async fn page(mut best: Best, sources: &[Source]) -> Result<Page, LookupError> {
     let more = best.candidates.len() > best.limit;
     best.candidates.truncate(best.limit);
-    let mut by_source: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    let mut by_group: BTreeMap<(usize, usize), Vec<u32>> = BTreeMap::new();
     for candidate in &best.candidates {
-        by_source.entry(candidate.source).or_default().push(candidate.row);
+        by_group.entry((candidate.source, candidate.row_group)).or_default().push(candidate.row);
     }
-    let mut found: BTreeMap<(usize, u32), Found> = BTreeMap::new();
+    let mut found: BTreeMap<(usize, usize, u32), Found> = BTreeMap::new();
     let mut running = JoinSet::new();
-    for (source, mut rows) in by_source {
+    for ((source, place), mut rows) in by_group {
         rows.sort_unstable();
         match &sources[source] {
             Source::Memory(batch) => {
                 let batch = take_record_batch(batch, &UInt32Array::from(rows.clone()))?;
-                let places = rows.into_iter().map(|row| (source, row));
+                let places = rows.into_iter().map(|row| (source, place, row));
                 found.extend(places.zip(all_found(&batch)?));
             }
-            Source::File { group, .. } => {
+            Source::File(file) => {
+                let count = file.metadata().await?.row_group(place).num_rows();
+                let count = usize::try_from(count).unwrap_or(0);
+                let group = RowGroup { file: file.clone(), place, rows: count };
                 for rows in rows.chunks(SHARE_ROWS) {
                     let (group, rows) = (group.clone(), rows.to_vec());
                     running.spawn(async move {
-                        let events = whole_rows(&group, &rows).await;
-                        events.map(|events| (source, rows, events))
+                        let events = whole_rows(&group, &rows).await?;
+                        let places = rows.into_iter().map(move |row| (source, place, row));
+                        Ok::<_, LookupError>(places.zip(events))
                     });
                 }
             }
@@ -364,10 +379,10 @@ async fn page(mut best: Best, sources: &[Source]) -> Result<Page, LookupError> {
     }
     while let Some(done) = running.join_next().await {
         let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        let (source, rows, events) = done?;
-        found.extend(rows.into_iter().map(|row| (source, row)).zip(events));
+        found.extend(done?);
     }
-    let events = best.candidates.iter().filter_map(|c| found.remove(&(c.source, c.row)));
+    let place = |c: &Candidate| (c.source, c.row_group, c.row);
+    let events = best.candidates.iter().filter_map(|candidate| found.remove(&place(candidate)));
     Ok(Page { events: events.collect(), more })
 }
 

@@ -29,7 +29,7 @@ use parquet::file::page_index::offset_index::PageLocation;
 
 use crate::cache::Cache;
 use crate::table::file::{DataFile, Reader};
-use header::{Kind, header};
+use header::{Header, Kind, header};
 use numbers::{is_all, numbers};
 
 /// The bytes of a leaf in a row group, or those of some of its pages. Cheap to clone.
@@ -240,6 +240,41 @@ impl Leaf {
         level
     }
 
+    /// The page at a position of the file: its header, its bytes and where it ends.
+    fn page_at(&self, at: u64) -> Result<(Header, Bytes, u64)> {
+        let bytes = self.bytes.from(at)?;
+        let (header, begin) = header(&bytes)?;
+        let end = begin.checked_add(header.stored).filter(|end| *end <= bytes.len());
+        let end = end.ok_or_else(cut_short)?;
+        let compression = self.chunk().compression();
+        let body = unpacked::unpacked(bytes.slice(begin..end), compression, header.bytes)?;
+        Ok((header, body, at + end as u64))
+    }
+
+    fn dictionary_of(&self, header: &Header, body: Bytes) -> Result<Arc<Dictionary>> {
+        let dictionary = Arc::new(Dictionary::new(body, header.count, self.width()?)?);
+        if let Known::Wanted(key) = &self.dictionary {
+            DICTIONARIES.put(*key, dictionary.clone(), dictionary.memory());
+        }
+        Ok(dictionary)
+    }
+
+    /// What lies before the pages, if the file says where these lie.
+    fn dictionary(&self) -> Result<Option<Arc<Dictionary>>> {
+        if let Known::Here(dictionary) = &self.dictionary {
+            return Ok(Some(dictionary.clone()));
+        }
+        let start = byte_range(self.chunk()).start;
+        if self.locations().first().is_none_or(|first| first.offset.cast_unsigned() <= start) {
+            return Ok(None);
+        }
+        let (header, body, _) = self.page_at(start)?;
+        match header.kind {
+            Kind::Dictionary => self.dictionary_of(&header, body).map(Some),
+            Kind::Values => Ok(None),
+        }
+    }
+
     fn pages(&self) -> Result<Pages<'_>> {
         let whole = byte_range(self.chunk());
         let descriptor = self.chunk().column_descr();
@@ -315,7 +350,17 @@ fn any_of(kept: &[bool]) -> impl Fn(Range<usize>) -> bool {
     move |rows| kept.is_empty() || kept.get(rows).is_none_or(|kept| kept.contains(&true))
 }
 
-impl Pages<'_> {
+impl<'a> Pages<'a> {
+    /// The same for rows that are known beforehand, ascending. The dictionary does not come by itself,
+    /// where the file says where the pages lie: not every page needs it.
+    fn picking(mut self, rows: &'a [u32]) -> Pages<'a> {
+        self.picked = Some(rows);
+        if let Some(first) = self.locations.first() {
+            self.at = first.offset.cast_unsigned();
+        }
+        self
+    }
+
     /// The next page, unless it is known that its rows are not wanted.
     fn next(&mut self, is_wanted: impl Fn(Range<usize>) -> bool) -> Result<Option<Read>> {
         if let Some(location) = self.locations.get(self.next) {
@@ -337,18 +382,10 @@ impl Pages<'_> {
         } else if !self.locations.is_empty() || self.at >= self.end {
             return Ok(None);
         }
-        let bytes = self.leaf.bytes.from(self.at)?;
-        let (header, begin) = header(&bytes)?;
-        let end = begin.checked_add(header.stored).filter(|end| *end <= bytes.len());
-        let stored = bytes.slice(begin..end.ok_or_else(cut_short)?);
-        self.at += (begin + header.stored) as u64;
-        let mut body = unpacked::unpacked(stored, self.leaf.chunk().compression(), header.bytes)?;
+        let (header, mut body, end) = self.leaf.page_at(self.at)?;
+        self.at = end;
         if header.kind == Kind::Dictionary {
-            let dictionary = Arc::new(Dictionary::new(body, header.count, self.width)?);
-            if let Known::Wanted(key) = &self.leaf.dictionary {
-                DICTIONARIES.put(*key, dictionary.clone(), dictionary.memory());
-            }
-            return Ok(Some(Read::Dictionary(dictionary)));
+            return Ok(Some(Read::Dictionary(self.leaf.dictionary_of(&header, body)?)));
         }
         let (places, encoding, width) = (header.count, header.encoding, self.width);
         let needed = self.needed(places);

@@ -6,7 +6,7 @@ use parquet::basic::Encoding;
 use parquet::errors::Result;
 
 use super::deltas::deltas;
-use super::{Dictionary, Leaf, Read, Values, Width, cut_short};
+use super::{Dictionary, Leaf, Read, Values, Width, cut_short, is_dictionary};
 
 /// The values of a leaf in the rows that were picked.
 #[derive(Debug, Default)]
@@ -69,8 +69,7 @@ pub fn picks(leaf: &Leaf, mut rows: &[u32]) -> Result<Picks> {
     let mut picks = Picks::default();
     let mut dictionary = None;
     let entry_level = leaf.entry_level();
-    let mut pages = leaf.pages()?;
-    pages.picked = Some(rows);
+    let mut pages = leaf.pages()?.picking(rows);
     // The first row of the next page.
     let mut first = 0;
     while let Some(&next) = rows.first() {
@@ -86,6 +85,9 @@ pub fn picks(leaf: &Leaf, mut rows: &[u32]) -> Result<Picks> {
             }
             Read::Values(page) => page,
         };
+        if dictionary.is_none() && is_dictionary(page.encoding) {
+            dictionary = leaf.dictionary()?;
+        }
         let end = first + page.rows();
         let (here, later) = rows.split_at(rows.partition_point(|row| (*row as usize) < end));
         let here = here.iter().map(|row| *row as usize - first);
