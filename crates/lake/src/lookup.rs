@@ -46,8 +46,8 @@ mod matching;
 const FIRST_ROWS: usize = 16_384;
 /// Row groups that are looked into at a time, once the newest did not fill the page.
 const AT_A_TIME: usize = 4;
-/// Rows of which the times, or the whole records, are read at a time.
-const CHUNK_ROWS: usize = 64;
+/// Rows whose records are searched at a time: those of a page.
+const SEARCHED_ROWS: usize = 4_096;
 /// Rows that one thread puts together.
 const SHARE_ROWS: usize = 16;
 
@@ -228,9 +228,13 @@ impl Search {
                 ]
             }
         };
+        let chunk = match self.of_records().next() {
+            Some(_) => SEARCHED_ROWS,
+            None => self.ask.limit + 1,
+        };
         for kept in parts {
             let rows = matching::rows(&group.file, group.place, &self.ask, kept).await?;
-            for rows in rows.rchunks(CHUNK_ROWS.max(self.ask.limit + 1)) {
+            for rows in rows.rchunks(chunk) {
                 let (oldest_us, found) = self.candidates(source, group, rows).await?;
                 best.add(found);
                 // Rows are in order of time: those before are no newer than the first of these.
