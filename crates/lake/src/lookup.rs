@@ -10,17 +10,12 @@
 //! Nothing but the searched columns is read of rows that are not answered.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
-use event::lookup::{Field, Filter, Found, Lookup, NamedResource, Page, Test};
-use futures::TryStreamExt as _;
-use jiff::Timestamp;
-use parquet::arrow::arrow_reader::RowSelection;
-use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use arrow::compute::take_record_batch;
+use event::lookup::{Field, Filter, Lookup, Page, Test};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
@@ -30,26 +25,22 @@ use crate::groups::codes::rows_with_ids;
 use crate::pages::Leaf;
 use crate::pages::picks::picks;
 use crate::prune::{Conditions, leaf_of};
-use crate::record::members::{Kind, NAMED_RESOURCE, place};
-use crate::record::picked::Rows;
-use crate::record::rebuild::{Column, rebuild};
-use crate::record::stored::Stored;
 use crate::record::{self, DecodeError};
 use crate::table::View;
-use crate::table::file::{DataFile, Reader};
+use crate::table::file::DataFile;
 use crate::table::write::{SEARCHED, times};
 use matching::Kept;
+use page::{page, whole_rows};
 
 mod matching;
+mod page;
 
-/// The newest rows of a row group are looked at first: often they fill the page.
+/// The newest rows of a row group are looked at first: often they fill the page. Then twice as many.
 const FIRST_ROWS: usize = 16_384;
 /// Row groups that are looked into at a time, once the newest did not fill the page.
 const AT_A_TIME: usize = 4;
 /// Rows whose records are searched at a time: those of a page.
 const SEARCHED_ROWS: usize = 4_096;
-/// Rows that one thread puts together.
-const SHARE_ROWS: usize = 16;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
@@ -219,13 +210,13 @@ impl Search {
             Some(rows) => vec![Kept::Some(rows.set_indices().map(|row| row as u32).collect())],
             None if self.is_selective() => vec![Kept::All(in_time)],
             None => {
-                let before = |rows| in_time.end.saturating_sub(rows).max(in_time.start);
-                let [first, second] = [before(FIRST_ROWS), before(FIRST_ROWS * 4)];
-                vec![
-                    Kept::All(first..in_time.end),
-                    Kept::All(second..first),
-                    Kept::All(in_time.start..second),
-                ]
+                let (mut end, mut rows, mut parts) = (in_time.end, FIRST_ROWS, Vec::new());
+                while end > in_time.start {
+                    let start = end.saturating_sub(rows).max(in_time.start);
+                    parts.push(Kept::All(start..end));
+                    (end, rows) = (start, rows * 2);
+                }
+                parts
             }
         };
         let chunk = match self.of_records().next() {
@@ -348,53 +339,11 @@ impl Search {
     }
 }
 
-/// The events of the best candidates.
-async fn page(mut best: Best, sources: &[Source]) -> Result<Page, LookupError> {
-    let more = best.candidates.len() > best.limit;
-    best.candidates.truncate(best.limit);
-    let mut by_group: BTreeMap<(usize, usize), Vec<u32>> = BTreeMap::new();
-    for candidate in &best.candidates {
-        by_group.entry((candidate.source, candidate.row_group)).or_default().push(candidate.row);
-    }
-    let mut found: BTreeMap<(usize, usize, u32), Found> = BTreeMap::new();
-    let mut running = JoinSet::new();
-    for ((source, place), mut rows) in by_group {
-        rows.sort_unstable();
-        match &sources[source] {
-            Source::Memory(batch) => {
-                let batch = take_record_batch(batch, &UInt32Array::from(rows.clone()))?;
-                let places = rows.into_iter().map(|row| (source, place, row));
-                found.extend(places.zip(all_found(&batch)?));
-            }
-            Source::File(file) => {
-                let count = file.metadata().await?.row_group(place).num_rows();
-                let count = usize::try_from(count).unwrap_or(0);
-                let group = RowGroup { file: file.clone(), place, rows: count };
-                for rows in rows.chunks(SHARE_ROWS) {
-                    let (group, rows) = (group.clone(), rows.to_vec());
-                    running.spawn(async move {
-                        let events = whole_rows(&group, &rows).await?;
-                        let places = rows.into_iter().map(move |row| (source, place, row));
-                        Ok::<_, LookupError>(places.zip(events))
-                    });
-                }
-            }
-        }
-    }
-    while let Some(done) = running.join_next().await {
-        let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        found.extend(done?);
-    }
-    let place = |c: &Candidate| (c.source, c.row_group, c.row);
-    let events = best.candidates.iter().filter_map(|candidate| found.remove(&place(candidate)));
-    Ok(Page { events: events.collect(), more })
-}
-
 /// The rows of a row group, in order of time, that may be in a span of time.
 fn rows_in_time(
     metadata: &ParquetMetaData,
     group: &RowGroup,
-    times: &std::ops::RangeInclusive<i64>,
+    times: &RangeInclusive<i64>,
 ) -> Range<usize> {
     let all = 0..group.rows;
     let Some(leaf) = leaf_of(metadata, "eventtime") else { return all };
@@ -423,43 +372,6 @@ fn rows_in_time(
         Some(oldest) => first(oldest)..first(wanted.next_back().unwrap_or(oldest) + 1),
         None => 0..0,
     }
-}
-
-/// The events of rows of a row group, which are ascending.
-async fn whole_rows(group: &RowGroup, rows: &[u32]) -> Result<Vec<Found>, LookupError> {
-    let Some(whole) = Rows::fetch(&group.file, group.place, rows).await? else {
-        return all_found(&read(group, rows).await?);
-    };
-    let mut record = Vec::new();
-    let found = (0..rows.len()).map(|row| {
-        let damaged = |what| DecodeError::Damaged { row: rows[row] as usize, what };
-        let shape = whole.shape.text(row).ok_or(damaged("it has no shape"))?;
-        let rest = whole.rest.text(row).unwrap_or_default();
-        record.clear();
-        rebuild(&whole.event, row, shape, rest, &mut record).map_err(damaged)?;
-        let record = std::str::from_utf8(&record).map_err(|_| damaged("it is not UTF-8"))?;
-        Ok(found(record, row, &whole.event, &whole.username, &whole.resources))
-    });
-    found.collect()
-}
-
-async fn read(group: &RowGroup, rows: &[u32]) -> Result<RecordBatch, LookupError> {
-    let metadata = group.file.reader_metadata().await?;
-    let schema = metadata.schema().clone();
-    let reader = Reader(group.file.clone());
-    let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
-        .with_row_groups(vec![group.place])
-        .with_row_selection(only(rows, group.rows))
-        .with_batch_size(rows.len().max(1));
-    let batches: Vec<RecordBatch> =
-        builder.build()?.try_collect().await.map_err(|error| group.file.blamed(error))?;
-    Ok(concat_batches(&schema, &batches)?)
-}
-
-/// Selects the given rows, in ascending order, out of `count`.
-fn only(rows: &[u32], count: usize) -> RowSelection {
-    let ranges = rows.iter().map(|row| *row as usize..*row as usize + 1);
-    RowSelection::from_consecutive_ranges(ranges, count)
 }
 
 fn bounds(statistics: &Statistics) -> Option<(i64, i64)> {
@@ -552,48 +464,6 @@ fn value(values: Option<&StringArray>, row: usize) -> Option<&str> {
 fn said(values: Option<&BooleanArray>, row: usize) -> Option<&'static str> {
     let values = values.filter(|values| values.is_valid(row))?;
     Some(if values.value(row) { "true" } else { "false" })
-}
-
-/// Every row of a batch that has all columns.
-fn all_found(batch: &RecordBatch) -> Result<Vec<Found>, LookupError> {
-    let records = record::records(batch)?;
-    let event = Stored::of_batch(batch)?;
-    let column = |name: &str, kind| {
-        let column = batch.column_by_name(name).ok_or(DecodeError::NoColumn(name.to_owned()))?;
-        Ok::<_, DecodeError>(Stored::new(kind, column))
-    };
-    let username = column("cairn_username", Kind::Text)?;
-    let resources = column("cairn_resources", Kind::List(&NAMED_RESOURCE))?;
-    let rows = 0..batch.num_rows();
-    Ok(rows.map(|row| found(records.value(row), row, &event, &username, &resources)).collect())
-}
-
-/// What is said of a row; `event` are the columns of its members.
-fn found<C: Column>(record: &str, row: usize, event: &[C], username: &C, resources: &C) -> Found {
-    let text = |column: &C, row| column.text(row).map(|text| String::from_utf8_lossy(text).into());
-    let identity = event[place::USER_IDENTITY].children();
-    let time =
-        event[place::EVENT_TIME].time(row).and_then(|us| Timestamp::from_microsecond(us).ok());
-    let named = resources.span(row).unwrap_or(0..0).filter_map(|entry| {
-        let [kind, name] = resources.children() else { return None };
-        Some(NamedResource { kind: text(kind, entry), name: text(name, entry)? })
-    });
-    Found {
-        event_id: text(&event[place::EVENT_ID], row).unwrap_or_else(|| derived_id(record)),
-        event_name: text(&event[place::EVENT_NAME], row).unwrap_or_default(),
-        event_source: text(&event[place::EVENT_SOURCE], row).unwrap_or_default(),
-        event_time: time.unwrap_or(Timestamp::UNIX_EPOCH),
-        read_only: event[place::READ_ONLY].truth(row),
-        access_key_id: text(&identity[place::ACCESS_KEY_ID], row),
-        user_name: text(username, row),
-        resources: named.collect(),
-        record: record.to_owned(),
-    }
-}
-
-fn derived_id(record: &str) -> String {
-    let header = event::read_again(record.as_bytes());
-    header.map(|h| h.event_id_or_derived(record.as_bytes()).to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]

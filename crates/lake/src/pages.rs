@@ -16,13 +16,15 @@ mod numbers;
 pub mod picks;
 pub mod texts;
 mod unpacked;
+mod values;
+mod varints;
 
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use bytes::{Buf as _, Bytes};
 use parquet::arrow::async_reader::AsyncFileReader as _;
-use parquet::basic::{Encoding, Repetition, Type};
+use parquet::basic::{Repetition, Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::page_index::offset_index::PageLocation;
@@ -31,6 +33,7 @@ use crate::cache::Cache;
 use crate::table::file::{DataFile, Reader};
 use header::{Header, Kind, header};
 use numbers::{is_all, numbers};
+use values::{Dictionary, Values, Width, is_dictionary, length};
 
 /// The bytes of a leaf in a row group, or those of some of its pages. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -74,17 +77,6 @@ type DictionaryKey = (u64, usize, usize);
 /// decompressing dictionaries.
 static DICTIONARIES: LazyLock<Cache<DictionaryKey, Arc<Dictionary>>> =
     LazyLock::new(|| Cache::new(128 << 20));
-
-/// How values lie in a page that has no codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Width {
-    /// Each behind its length.
-    Text,
-    /// Eight bytes.
-    Eight,
-    /// A bit, the lowest of a byte first.
-    Bit,
-}
 
 /// What is kept of a leaf's dictionary.
 #[derive(Debug, Clone)]
@@ -244,9 +236,17 @@ impl Leaf {
     fn page_at(&self, at: u64) -> Result<(Header, Bytes, u64)> {
         let bytes = self.bytes.from(at)?;
         let (header, begin) = header(&bytes)?;
+        // What a damaged header says must not become memory.
+        let has = |all: i64, part: usize| usize::try_from(all).is_ok_and(|all| part <= all);
+        let chunk = self.chunk();
+        let is_sound = has(chunk.uncompressed_size(), header.bytes)
+            && (header.kind == Kind::Dictionary || has(chunk.num_values(), header.count));
+        if !is_sound {
+            return Err(cut_short());
+        }
         let end = begin.checked_add(header.stored).filter(|end| *end <= bytes.len());
         let end = end.ok_or_else(cut_short)?;
-        let compression = self.chunk().compression();
+        let compression = chunk.compression();
         let body = unpacked::unpacked(bytes.slice(begin..end), compression, header.bytes)?;
         Ok((header, body, at + end as u64))
     }
@@ -425,139 +425,6 @@ impl<'a> Pages<'a> {
         }
         Ok(levels)
     }
-}
-
-/// A page of values.
-struct Values {
-    /// For each place; empty when every place begins a row.
-    repetition: Vec<u32>,
-    /// For each place that is looked at; empty when every place has a value.
-    definition: Vec<u32>,
-    places: usize,
-    /// Behind the levels.
-    body: Bytes,
-    encoding: Encoding,
-    width: Width,
-}
-
-impl Values {
-    /// Has every place a value and begins a row?
-    fn is_whole(&self) -> bool {
-        self.repetition.is_empty() && self.definition.is_empty()
-    }
-
-    /// The values one by one, where the page has no codes.
-    fn plain(&self) -> Plain<'_> {
-        Plain::new(&self.body, self.width)
-    }
-
-    /// The repetition and definition level of each place.
-    fn levels(&self, defined: u32) -> impl Iterator<Item = (u32, u32)> {
-        let level = |levels: &[u32], place: usize, usual: u32| match levels.is_empty() {
-            true => usual,
-            false => levels[place],
-        };
-        (0..self.places).map(move |place| {
-            (level(&self.repetition, place, 0), level(&self.definition, place, defined))
-        })
-    }
-
-    /// The codes of the first `present` places that have a value, if the page has codes.
-    fn codes(&self, present: usize) -> Result<Option<Vec<u32>>> {
-        if !is_dictionary(self.encoding) {
-            return match self.encoding {
-                Encoding::PLAIN => Ok(None),
-                other => Err(ParquetError::NYI(format!("values encoded as {other}"))),
-            };
-        }
-        let mut codes = Vec::with_capacity(present);
-        if let Some((width, packed)) = self.body.split_first() {
-            numbers(packed, u32::from(*width), present, &mut codes)?;
-        }
-        match codes.len() == present {
-            true => Ok(Some(codes)),
-            false => Err(cut_short()),
-        }
-    }
-
-    fn present(&self, defined: u32) -> usize {
-        match self.definition.is_empty() {
-            true => self.places,
-            false => self.definition.iter().filter(|level| **level == defined).count(),
-        }
-    }
-}
-
-/// Texts by their codes.
-#[derive(Debug)]
-struct Dictionary {
-    bytes: Bytes,
-    /// Where each begins and ends.
-    texts: Vec<(u32, u32)>,
-}
-
-impl Dictionary {
-    fn new(bytes: Bytes, count: usize, width: Width) -> Result<Dictionary> {
-        let mut texts = Vec::with_capacity(count.min(bytes.len() / 4));
-        let mut plain = Plain::new(&bytes, width);
-        for _ in 0..count {
-            plain.skip()?;
-            texts.push((plain.begin as u32, plain.end as u32));
-        }
-        Ok(Dictionary { bytes, texts })
-    }
-
-    /// How much memory it takes, about.
-    fn memory(&self) -> usize {
-        self.bytes.len() + self.texts.len() * size_of::<(u32, u32)>()
-    }
-
-    fn text(&self, code: u32) -> Option<&[u8]> {
-        let (begin, end) = self.texts.get(code as usize)?;
-        self.bytes.get(*begin as usize..*end as usize)
-    }
-}
-
-/// Values one by one, unless they are bits.
-struct Plain<'a> {
-    bytes: &'a [u8],
-    width: Width,
-    begin: usize,
-    end: usize,
-}
-
-impl<'a> Plain<'a> {
-    fn new(bytes: &'a [u8], width: Width) -> Plain<'a> {
-        Plain { bytes, width, begin: 0, end: 0 }
-    }
-
-    fn skip(&mut self) -> Result<()> {
-        let (begin, length) = match self.width {
-            Width::Text => (self.end + 4, length(self.bytes, self.end).ok_or_else(cut_short)?),
-            Width::Eight => (self.end, 8),
-            Width::Bit => return Err(ParquetError::NYI("a dictionary of bits".to_owned())),
-        };
-        self.begin = begin;
-        self.end = begin + length;
-        match self.end <= self.bytes.len() {
-            true => Ok(()),
-            false => Err(cut_short()),
-        }
-    }
-
-    fn next(&mut self) -> Result<&'a [u8]> {
-        self.skip()?;
-        Ok(&self.bytes[self.begin..self.end])
-    }
-}
-
-fn length(bytes: &[u8], at: usize) -> Option<usize> {
-    let four = bytes.get(at..at.checked_add(4)?)?;
-    Some(u32::from_le_bytes(four.try_into().ok()?) as usize)
-}
-
-fn is_dictionary(encoding: Encoding) -> bool {
-    matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY)
 }
 
 fn cut_short() -> ParquetError {

@@ -2,6 +2,7 @@
 
 use event::AccountId;
 use event::lookup::Place;
+use jiff::Timestamp;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};

@@ -9,6 +9,7 @@
 use parquet::errors::Result;
 
 use super::cut_short;
+use super::varints::Varints;
 
 /// What a page may say of its blocks; more is damage.
 const BLOCK_MAX: u64 = 1 << 16;
@@ -29,12 +30,12 @@ pub fn deltas(bytes: &[u8], count: usize) -> Result<Vec<i64>> {
     }
     while numbers.len() < count {
         let least = reader.signed()?;
-        let widths = reader.take(miniblocks as usize)?;
+        let widths = take(&mut reader.rest, miniblocks as usize);
         for &width in widths {
             if numbers.len() >= count {
                 break;
             }
-            let packed = reader.take((of_miniblock * usize::from(width)).div_ceil(8))?;
+            let packed = take(&mut reader.rest, (of_miniblock * usize::from(width)).div_ceil(8));
             for place in 0..of_miniblock.min(count - numbers.len()) {
                 let above =
                     bits(packed, place * usize::from(width), width).ok_or_else(cut_short)?;
@@ -44,6 +45,13 @@ pub fn deltas(bytes: &[u8], count: usize) -> Result<Vec<i64>> {
         }
     }
     Ok(numbers)
+}
+
+/// The next bytes, as many as there are: the last miniblocks may be left out.
+fn take<'a>(rest: &mut &'a [u8], len: usize) -> &'a [u8] {
+    let (taken, left) = rest.split_at(len.min(rest.len()));
+    *rest = left;
+    taken
 }
 
 /// `width` bits from the bit `at`, the lowest first.
@@ -57,37 +65,6 @@ fn bits(bytes: &[u8], at: usize, width: u8) -> Option<u64> {
     word[..here].copy_from_slice(&rest[..here]);
     let mask = u64::MAX.checked_shr(64_u32.checked_sub(u32::from(width))?)?;
     Some((u128::from_le_bytes(word) >> (at % 8)) as u64 & mask)
-}
-
-struct Varints<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Varints<'a> {
-    fn unsigned(&mut self) -> Result<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.rest.split_first().ok_or_else(cut_short)?;
-            self.rest = rest;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(cut_short())
-    }
-
-    fn signed(&mut self) -> Result<i64> {
-        let number = self.unsigned()?;
-        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
-    }
-
-    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
-        // The last miniblocks may be left out.
-        let (taken, rest) = self.rest.split_at(len.min(self.rest.len()));
-        self.rest = rest;
-        Ok(taken)
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use parquet::basic::Encoding;
 use parquet::errors::{ParquetError, Result};
 
 use super::cut_short;
+use super::varints::Varints;
 
 /// Structs in structs; the format has three.
 const DEPTH_MAX: usize = 8;
@@ -29,12 +30,12 @@ pub struct Header {
 
 /// The header at the beginning of `bytes`, and where it ends.
 pub fn header(bytes: &[u8]) -> Result<(Header, usize)> {
-    let mut thrift = Thrift { rest: bytes };
+    let mut thrift = Varints { rest: bytes };
     let (mut kind, mut stored, mut len, mut of_page) = (None, None, None, None);
     let mut id = 0;
     while let Some(field) = thrift.field(&mut id)? {
         match (id, field) {
-            (1, INT) => kind = Some(thrift.int()?),
+            (1, INT) => kind = Some(thrift.signed()?),
             (2, INT) => len = Some(thrift.size()?),
             (3, INT) => stored = Some(thrift.size()?),
             (5 | 7, STRUCT) => of_page = Some(thrift.count_and_encoding()?),
@@ -87,37 +88,9 @@ const SET: u8 = 10;
 const MAP: u8 = 11;
 const STRUCT: u8 = 12;
 
-struct Thrift<'a> {
-    rest: &'a [u8],
-}
-
-impl Thrift<'_> {
-    fn byte(&mut self) -> Result<u8> {
-        let (byte, rest) = self.rest.split_first().ok_or_else(cut_short)?;
-        self.rest = rest;
-        Ok(*byte)
-    }
-
-    fn unsigned(&mut self) -> Result<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(cut_short())
-    }
-
-    /// Zigzag.
-    fn int(&mut self) -> Result<i64> {
-        let number = self.unsigned()?;
-        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
-    }
-
+impl Varints<'_> {
     fn size(&mut self) -> Result<usize> {
-        usize::try_from(self.int()?).map_err(|_| cut_short())
+        usize::try_from(self.signed()?).map_err(|_| cut_short())
     }
 
     /// The type of the next field, whose number becomes `id`; `None` at the end of the struct.
@@ -127,7 +100,7 @@ impl Thrift<'_> {
             return Ok(None);
         }
         *id = match byte >> 4 {
-            0 => self.int()?,
+            0 => self.signed()?,
             step => *id + i64::from(step),
         };
         Ok(Some(byte & 0xf))
@@ -139,7 +112,7 @@ impl Thrift<'_> {
         while let Some(field) = self.field(&mut id)? {
             match (id, field) {
                 (1, INT) => count = Some(self.size()?),
-                (2, INT) => encoding = Some(self.int()?),
+                (2, INT) => encoding = Some(self.signed()?),
                 _ => self.skip(field, 1)?,
             }
         }

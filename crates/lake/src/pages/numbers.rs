@@ -8,6 +8,7 @@
 use parquet::errors::Result;
 
 use super::cut_short;
+use super::varints::Varints;
 
 /// Appends `count` numbers of `width` bits.
 pub fn numbers(mut bytes: &[u8], width: u32, count: usize, to: &mut Vec<u32>) -> Result<()> {
@@ -63,20 +64,14 @@ enum Header {
 }
 
 fn header(bytes: &mut &[u8]) -> Result<Header> {
-    let mut header: u64 = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first().ok_or_else(cut_short)?;
-        *bytes = rest;
-        header |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            let length = usize::try_from(header >> 1).map_err(|_| cut_short())?;
-            return Ok(match header & 1 {
-                1 => Header::Packed { groups: length },
-                _ => Header::Run { count: length },
-            });
-        }
-    }
-    Err(cut_short())
+    let mut reader = Varints { rest: bytes };
+    let header = reader.unsigned()?;
+    *bytes = reader.rest;
+    let length = usize::try_from(header >> 1).map_err(|_| cut_short())?;
+    Ok(match header & 1 {
+        1 => Header::Packed { groups: length },
+        _ => Header::Run { count: length },
+    })
 }
 
 fn unpack(bytes: &[u8], width: usize, to: &mut [u32]) {
