@@ -5,6 +5,7 @@
     queries    eight questions to each, warm; the answers must be equal
     from       one aggregation straight over the files, without an import
     lookups    LookupEvents by each attribute, warm and cold
+    freshness  how soon LookupEvents shows what was accepted, while other events come
 
 The log files are made by `bench lake-files` from a seed, and kept for the next run. Everything else lies
 in a temporary folder. The result is a table of ratios and a JSON file; bench/README.md explains both.
@@ -38,6 +39,7 @@ RSS_MB_MAX = 1000
 BYTES_AN_EVENT_MAX = 150
 LOOKUP_P99_MS_MAX = 20
 LOOKUP_COLD_MS_MAX = 200
+FRESH_P99_MS_MAX = 1000
 
 
 # ---- the files
@@ -182,6 +184,13 @@ def lookups(settings, folder: Path, results: dict) -> None:
         results["lookups"] = lake_cairn.lookups(server, folder)
 
 
+def freshness(settings, folder: Path, results: dict) -> None:
+    if settings.peers_only:
+        return
+    with missing_is_told(results, "freshness"), fresh(Cairn, settings, config='intake_accounts = ["*"]\n') as server:
+        results["freshness"] = lake_cairn.freshness(server, folder)
+
+
 @contextlib.contextmanager
 def missing_is_told(results: dict, part: str):
     """What Cairn cannot do yet ends its side of a part, not the benchmark."""
@@ -192,7 +201,7 @@ def missing_is_told(results: dict, part: str):
         say(f"  {part}: Cairn has no figure: {missing}")
 
 
-PARTS = {"import": imports, "queries": queries, "from": direct, "lookups": lookups}
+PARTS = {"import": imports, "queries": queries, "from": direct, "lookups": lookups, "freshness": freshness}
 
 
 # ---- telling
@@ -244,6 +253,9 @@ def table(results: dict) -> str:
         if "p99_ms" in run:
             row("   p99 ms", {"cairn": run["p99_ms"]}, "{:.2f}", None, f"< {LOOKUP_P99_MS_MAX}", run["p99_ms"] < LOOKUP_P99_MS_MAX)
             row("   cold, ms", {"cairn": run["cold_ms"]}, "{:.1f}", None, f"< {LOOKUP_COLD_MS_MAX}", run["cold_ms"] < LOOKUP_COLD_MS_MAX)
+    if found := results.get("freshness"):
+        row(f"found after, {found['load_events_s']:,.0f} events/s beside: p50 ms", {"cairn": found["p50_ms"]}, "{:.1f}")
+        row("   p99 ms", {"cairn": found["p99_ms"]}, "{:.1f}", None, f"< {FRESH_P99_MS_MAX}", found["p99_ms"] < FRESH_P99_MS_MAX)
     widths = [max(len(r[column]) for r in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(r, widths))) for r in rows]
     lines.insert(1, "-" * len(lines[0]))

@@ -10,11 +10,13 @@ not have it yet; the runner then says so and goes on with the rest.
                 the process that asks them), by boto3, and the server's own ExecutionTimeInMillis
     from        `cairn query --from FILES`: the whole process
     lookups     LookupEvents by signed HTTP over one connection, likewise
+    freshness   from the answer to `POST /v1/events` until LookupEvents shows the event, asked over and over
 """
 
 import concurrent.futures
 import gzip
 import http.client
+import itertools
 import json
 import os
 import random
@@ -22,6 +24,7 @@ import re
 import resource
 import statistics
 import subprocess
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -34,6 +37,9 @@ from run import Cairn, Sampler, end
 REGION, ACCOUNT = "us-east-1", "111111111111"
 WARM_RUNS = 5
 LOOKUPS = 200
+PROBES = 300
+LOAD_EVENTS_S = 5_000
+FOUND_S_MAX = 60
 POLL_S = 0.001
 IN_FLIGHT = 4
 
@@ -210,20 +216,27 @@ def direct(binary: Path, files: Path) -> dict:
 def fill_history(server: Cairn, files: Path) -> None:
     """The files' events into event history, as if their services had just posted them: that is the
     way in. Ends when all of them are in files of the table."""
-    token = server.credentials()["cairn_ingest_token"]
-    headers = {"Authorization": f"Bearer {token}", "Content-Encoding": "gzip"}
+    headers = intake_headers(server)
 
     def post(path: Path) -> None:
-        request = urllib.request.Request(server.endpoint + "/v1/events", path.read_bytes(), headers)
-        with urllib.request.urlopen(request, timeout=300) as answer:
-            refused = json.load(answer).get("refused")
-        if refused:
-            raise Missing(f"{path}: records were refused: {refused}")
+        post_events(server, path.read_bytes(), headers)
 
     with concurrent.futures.ThreadPoolExecutor(IN_FLIGHT) as threads:
         list(threads.map(post, sorted(files.rglob("*.json.gz"))))
     while not_in_files(server):
         time.sleep(0.2)
+
+
+def intake_headers(server: Cairn) -> dict:
+    return {"Authorization": f"Bearer {server.credentials()['cairn_ingest_token']}", "Content-Encoding": "gzip"}
+
+
+def post_events(server: Cairn, body: bytes, headers: dict) -> None:
+    request = urllib.request.Request(server.endpoint + "/v1/events", body, headers)
+    with urllib.request.urlopen(request, timeout=300) as answer:
+        refused = json.load(answer).get("refused")
+    if refused:
+        raise Missing(f"records were refused: {refused}")
 
 
 def not_in_files(server: Cairn) -> int:
@@ -304,3 +317,64 @@ def forget_pages(server: Cairn) -> None:
                 os.fsync(file.fileno())
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     server.start()
+
+
+# ---- freshness
+
+
+def freshness(server: Cairn, files: Path) -> dict:
+    """Milliseconds until an accepted event is found, while others come at a steady rate."""
+    headers, ends = intake_headers(server), threading.Event()
+
+    def load() -> int:
+        """The files' events, about `LOAD_EVENTS_S` in a second; how many were posted."""
+        began, posted = time.perf_counter(), 0
+        for path in itertools.cycle(sorted(files.rglob("*.json.gz"))):
+            if ends.wait(max(0.0, began + posted / LOAD_EVENTS_S - time.perf_counter())):
+                return posted
+            body = path.read_bytes()
+            post_events(server, body, headers)
+            posted += len(json.loads(gzip.decompress(body))["Records"])
+
+    wire, dice, took = Wire(server), random.Random(7), []
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        began = time.perf_counter()
+        loading = thread.submit(load)
+        try:
+            for _ in range(PROBES):
+                time.sleep(dice.random() / 10)
+                probe = probe_event()
+                post_events(server, gzip.compress(json.dumps([probe]).encode()), headers)
+                took.append(until_found_ms(wire, probe["eventID"]))
+        finally:
+            ends.set()
+        rate = loading.result() / (time.perf_counter() - began)
+    cuts = statistics.quantiles(took, n=100, method="inclusive")
+    return {"p50_ms": cuts[49], "p99_ms": cuts[98], "load_events_s": rate}
+
+
+def probe_event() -> dict:
+    return {
+        "eventVersion": "1.11",
+        "userIdentity": {"type": "Root"},
+        "eventTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "eventSource": "probe.example.com",
+        "eventName": "Probe",
+        "awsRegion": REGION,
+        "eventID": str(uuid.uuid4()),
+        "readOnly": True,
+        "eventType": "AwsApiCall",
+        "managementEvent": True,
+        "recipientAccountId": ACCOUNT,
+        "eventCategory": "Management",
+    }
+
+
+def until_found_ms(wire: Wire, event_id: str) -> float:
+    began = time.perf_counter()
+    attribute = {"AttributeKey": "EventId", "AttributeValue": event_id}
+    while not wire.call("LookupEvents", {"LookupAttributes": [attribute]})["Events"]:
+        if time.perf_counter() - began > FOUND_S_MAX:
+            raise Missing(f"event {event_id} cannot be found {FOUND_S_MAX} s after it was accepted")
+        time.sleep(POLL_S)
+    return (time.perf_counter() - began) * 1000

@@ -262,7 +262,8 @@ async fn chosen(file: Arc<DataFile>, conditions: Arc<Conditions>) -> Result<Opti
     let mut plan = ParquetAccessPlan::new_none(file.metadata().await?.num_row_groups());
     let (mut is_needed, mut is_picked) = (false, true);
     for row_group in row_groups {
-        match conditions.rows(&file, row_group).await? {
+        // A page that cannot be read now is met again when the query runs, which names it then.
+        match conditions.rows(&file, row_group).await.unwrap_or(None) {
             Some(rows) if !rows.selects_any() => continue,
             Some(rows) => plan.set(row_group, RowGroupAccess::Selection(rows)),
             None => {
