@@ -69,6 +69,18 @@ impl std::fmt::Debug for Lake {
     }
 }
 
+/// What a task of the lake's threads gave; its panic goes on in whoever waits for it.
+pub async fn joined<T>(done: Result<T, tokio::task::JoinError>) -> T {
+    match done {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down, and with it whoever waits.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 impl Lake {
     /// Tables in `storage`, read by `threads` threads and queried by as many.
     pub fn new(storage: Storage, threads: usize) -> std::io::Result<Lake> {
@@ -100,14 +112,7 @@ impl Lake {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> T {
-        match self.runtime().spawn(work).await {
-            Ok(done) => done,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is going down, and with it whoever waits.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        joined(self.runtime().spawn(work).await).await
     }
 
     /// Can tables be kept in the storage? See [`Storage::check`].

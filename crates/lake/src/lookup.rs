@@ -22,6 +22,7 @@ use parquet::file::statistics::Statistics;
 use tokio::task::JoinSet;
 
 use crate::groups::codes::rows_with_ids;
+use crate::lake::joined;
 use crate::pages::Leaf;
 use crate::pages::picks::picks;
 use crate::prune::{Conditions, leaf_of};
@@ -75,7 +76,6 @@ enum Source {
 struct RowGroup {
     file: Arc<DataFile>,
     place: usize,
-    rows: usize,
 }
 
 pub async fn lookup(view: &View, ask: &Lookup) -> Result<Page, LookupError> {
@@ -106,9 +106,8 @@ pub async fn lookup(view: &View, ask: &Lookup) -> Result<Page, LookupError> {
             running.spawn(async move { search.look_into(number, &file).await });
         }
         let Some(done) = running.join_next().await else { break };
-        let found = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         at_a_time = AT_A_TIME;
-        best.add(found);
+        best.add(joined(done).await?);
     }
     page(best, &sources).await
 }
@@ -174,8 +173,7 @@ impl Search {
             let in_time = oldest_us <= *self.conditions.times.end()
                 && newest_us >= *self.conditions.times.start();
             if in_time {
-                let rows = usize::try_from(known.num_rows()).unwrap_or(0);
-                groups.push((newest_us, RowGroup { file: file.clone(), place, rows }));
+                groups.push((newest_us, RowGroup { file: file.clone(), place }));
             }
         }
         groups.sort_by_key(|(newest_us, _)| Reverse(*newest_us));
@@ -205,7 +203,7 @@ impl Search {
             Some(ids) => rows_with_ids(&group.file, group.place, ids).await?,
             None => None,
         };
-        let in_time = rows_in_time(&metadata, group, &self.conditions.times);
+        let in_time = rows_in_time(&metadata, group.place, &self.conditions.times);
         let parts = match by_id {
             Some(rows) => vec![Kept::Some(rows.set_indices().map(|row| row as u32).collect())],
             None if self.is_selective() => vec![Kept::All(in_time)],
@@ -342,26 +340,26 @@ impl Search {
 /// The rows of a row group, in order of time, that may be in a span of time.
 fn rows_in_time(
     metadata: &ParquetMetaData,
-    group: &RowGroup,
+    row_group: usize,
     times: &RangeInclusive<i64>,
 ) -> Range<usize> {
-    let all = 0..group.rows;
+    let count = usize::try_from(metadata.row_group(row_group).num_rows()).unwrap_or(0);
+    let all = 0..count;
     let Some(leaf) = leaf_of(metadata, "eventtime") else { return all };
     let (Some(pages), Some(locations)) = (metadata.column_index(), metadata.offset_index()) else {
         return all;
     };
-    let Some(ColumnIndexMetaData::INT64(pages)) =
-        pages.get(group.place).and_then(|of| of.get(leaf))
+    let Some(ColumnIndexMetaData::INT64(pages)) = pages.get(row_group).and_then(|of| of.get(leaf))
     else {
         return all;
     };
-    let Some(locations) = locations.get(group.place).and_then(|of| of.get(leaf)) else {
+    let Some(locations) = locations.get(row_group).and_then(|of| of.get(leaf)) else {
         return all;
     };
     let locations = locations.page_locations();
     let first = |page: usize| {
         let location = locations.get(page);
-        location.and_then(|of| usize::try_from(of.first_row_index).ok()).unwrap_or(group.rows)
+        location.and_then(|of| usize::try_from(of.first_row_index).ok()).unwrap_or(count)
     };
     let is_in = |page: &usize| {
         pages.min_value(*page).is_none_or(|min| min <= times.end())

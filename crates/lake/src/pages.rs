@@ -7,7 +7,7 @@
 //! Most questions need few of a column's texts, or only want to tell them apart. So a page is read
 //! into codes, and a text is copied only for a row that is wanted; pages without such a row are not
 //! even decompressed. [`texts`] reads leaves with one value for each row, [`entries`] the values of one
-//! key of a map.
+//! key of a map, [`picks`] what single rows have in any leaf.
 
 mod deltas;
 pub mod entries;

@@ -13,7 +13,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Expr, Operator};
 use parquet::arrow::arrow_reader::RowSelection;
 use parquet::bloom_filter::Sbbf;
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
 use crate::groups::codes;
@@ -189,7 +189,7 @@ impl Conditions {
             let Some(column) = leaf_of(&metadata, &equal.path) else { continue };
             let chunk = row_group.column(column);
             let mut values = equal.values.iter().filter(|value| {
-                chunk.statistics().is_none_or(|known| within(known, chunk.num_values(), value))
+                !is_null(chunk) && chunk.statistics().is_none_or(|known| within(known, value))
             });
             if chunk.bloom_filter_offset().is_none() {
                 if values.next().is_none() {
@@ -218,14 +218,17 @@ pub fn leaf_of(metadata: &ParquetMetaData, path: &str) -> Option<usize> {
     leaves.iter().position(|leaf| is_it(leaf.path().parts()))
 }
 
-/// Can a column of so many values (nulls counted) hold the text? Bounds may be cut short: the lower
-/// is never too high, the upper never too low.
-fn within(known: &Statistics, values: i64, value: &str) -> bool {
+/// Do the statistics say that a leaf has no value in a row group?
+pub fn is_null(chunk: &ColumnChunkMetaData) -> bool {
+    let nulls = chunk.statistics().and_then(Statistics::null_count_opt);
+    nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(chunk.num_values()))
+}
+
+/// Can values within these bounds be the text? Bounds may be cut short: the lower is never too high,
+/// the upper never too low.
+fn within(known: &Statistics, value: &str) -> bool {
     let value = value.as_bytes();
-    let is_all_null =
-        known.null_count_opt().is_some_and(|nulls| i64::try_from(nulls) == Ok(values));
-    !is_all_null
-        && known.min_bytes_opt().is_none_or(|min| min <= value)
+    known.min_bytes_opt().is_none_or(|min| min <= value)
         && known.max_bytes_opt().is_none_or(|max| value <= max)
 }
 

@@ -14,7 +14,7 @@ use crate::cache::Cache;
 use crate::pages::picks::{Picks, picks};
 use crate::pages::texts::{WantedCodes, rows_with};
 use crate::pages::{Leaf, Wanted};
-use crate::prune::leaf_of;
+use crate::prune::{is_null, leaf_of};
 use crate::table::file::DataFile;
 
 /// Of so few rows each is looked at by itself; of more, their pages are gone through.
@@ -326,10 +326,6 @@ fn holds(test: &Test, value: &[u8]) -> bool {
 
 fn nulls(chunk: &ColumnChunkMetaData) -> Option<u64> {
     chunk.statistics().and_then(Statistics::null_count_opt)
-}
-
-fn is_null(chunk: &ColumnChunkMetaData) -> bool {
-    nulls(chunk).is_some_and(|nulls| i64::try_from(nulls) == Ok(chunk.num_values()))
 }
 
 /// The text that every row has, where the statistics say so.

@@ -12,6 +12,7 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use tokio::task::JoinSet;
 
 use super::{Best, Candidate, LookupError, RowGroup, Source};
+use crate::lake::joined;
 use crate::record::members::{Kind, NAMED_RESOURCE, place};
 use crate::record::picked::Rows;
 use crate::record::rebuild::{Column, rebuild};
@@ -41,9 +42,7 @@ pub async fn page(mut best: Best, sources: &[Source]) -> Result<Page, LookupErro
                 found.extend(places.zip(all_found(&batch)?));
             }
             Source::File(file) => {
-                let count = file.metadata().await?.row_group(place).num_rows();
-                let count = usize::try_from(count).unwrap_or(0);
-                let group = RowGroup { file: file.clone(), place, rows: count };
+                let group = RowGroup { file: file.clone(), place };
                 for rows in rows.chunks(SHARE_ROWS) {
                     let (group, rows) = (group.clone(), rows.to_vec());
                     running.spawn(async move {
@@ -56,8 +55,7 @@ pub async fn page(mut best: Best, sources: &[Source]) -> Result<Page, LookupErro
         }
     }
     while let Some(done) = running.join_next().await {
-        let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        found.extend(done?);
+        found.extend(joined(done).await?);
     }
     let place = |c: &Candidate| (c.source, c.row_group, c.row);
     let events = best.candidates.iter().filter_map(|candidate| found.remove(&place(candidate)));
@@ -85,10 +83,12 @@ pub async fn whole_rows(group: &RowGroup, rows: &[u32]) -> Result<Vec<Found>, Lo
 async fn read(group: &RowGroup, rows: &[u32]) -> Result<RecordBatch, LookupError> {
     let metadata = group.file.reader_metadata().await?;
     let schema = metadata.schema().clone();
+    let count = metadata.metadata().row_group(group.place).num_rows();
+    let count = usize::try_from(count).unwrap_or(0);
     let reader = Reader(group.file.clone());
     let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
         .with_row_groups(vec![group.place])
-        .with_row_selection(only(rows, group.rows))
+        .with_row_selection(only(rows, count))
         .with_batch_size(rows.len().max(1));
     let batches: Vec<RecordBatch> =
         builder.build()?.try_collect().await.map_err(|error| group.file.blamed(error))?;

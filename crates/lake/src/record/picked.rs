@@ -17,6 +17,7 @@ use super::shape::{
 };
 use crate::pages::Leaf;
 use crate::pages::picks::{Picks, picks};
+use crate::prune::is_null;
 use crate::table::file::DataFile;
 
 /// The values of a column in the rows.
@@ -258,9 +259,7 @@ impl Leaves<'_> {
         // A leaf of lists that are all empty has only nulls as well, but null lists are others.
         needed.retain(|(place, _)| {
             let chunk = metadata.row_group(self.row_group).column(*place);
-            let nulls = chunk.statistics().and_then(|known| known.null_count_opt());
-            let is_null = nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(chunk.num_values()));
-            !is_null || chunk.column_descr().max_rep_level() > 0
+            !is_null(chunk) || chunk.column_descr().max_rep_level() > 0
         });
         let rows_of = |marks: &[bool]| -> Vec<u32> {
             self.rows.iter().zip(marks).filter(|(_, mark)| **mark).map(|(row, _)| *row).collect()
