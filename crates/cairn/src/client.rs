@@ -96,7 +96,8 @@ impl Client {
         headers.insert("content-type", HeaderValue::from_static("application/x-amz-json-1.1"));
         let target = format!("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.{operation}");
         headers.insert("x-amz-target", HeaderValue::from_str(&target).context("operation name")?);
-        self.sign(&Method::POST, &uri, region, "cloudtrail", body.as_bytes(), &mut headers)?;
+        let hash = sha256(body.as_bytes());
+        self.sign(&Method::POST, &uri, region, "cloudtrail", &hash, &mut headers)?;
         let answer = self.http.post(&url).headers(headers).body(body).send().await;
         let answer = answer.with_context(|| format!("call {operation} at {url}"))?;
         let status = answer.status();
@@ -116,12 +117,24 @@ impl Client {
 
     /// One call of a door that is Cairn's own; `path` with its query.
     pub async fn own(&self, method: Method, path: &str, body: Bytes) -> Result<Own> {
+        let hash = sha256(&body);
+        self.own_hashed(method, path, body, &hash).await
+    }
+
+    /// The same for a large body, whose SHA-256 in hexadecimal digits is known.
+    pub async fn own_hashed(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        hash: &str,
+    ) -> Result<Own> {
         let url = format!("{}{path}", self.endpoint("cloudtrail", &self.region));
         let uri: Uri = url.parse().with_context(|| format!("endpoint {url:?} is not a URL"))?;
-        let service =
-            if path.starts_with("/v1/imports") { "cloudtrail" } else { "cloudtrail-data" };
+        let controls = ["/v1/imports", "/v1/access"].iter().any(|door| path.starts_with(door));
+        let service = if controls { "cloudtrail" } else { "cloudtrail-data" };
         let mut headers = HeaderMap::new();
-        self.sign(&method, &uri, &self.region, service, &body, &mut headers)?;
+        self.sign(&method, &uri, &self.region, service, hash, &mut headers)?;
         let place = url.split('?').next().unwrap_or_default().to_owned();
         let answer = self.http.request(method, &url).headers(headers).body(body).send().await;
         let answer = answer.map_err(reqwest::Error::without_url);
@@ -138,10 +151,9 @@ impl Client {
         uri: &Uri,
         region: &str,
         service: &str,
-        body: &[u8],
+        hash: &str,
         headers: &mut HeaderMap,
     ) -> Result<()> {
-        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
         let time = SystemClock::start().now();
         // Signed along, as the times in signatures have whole seconds: whoever asks the same often is
         // not to be taken for a replay. The name is that of AWS's SDKs.
@@ -156,10 +168,15 @@ impl Client {
             service,
             time,
         };
-        let signed = sign(method, uri, headers, &hex::encode(hash), &signing)?;
+        let signed = sign(method, uri, headers, hash, &signing)?;
         headers.extend(signed);
         Ok(())
     }
+}
+
+/// In hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes))
 }
 
 /// What one of our own doors answered.

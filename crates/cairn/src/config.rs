@@ -48,6 +48,10 @@ pub struct Config {
     pub log_file_bytes_max: Option<usize>,
     /// Event data stores per Region, in any state. AWS and default: 10.
     pub event_data_stores_per_region_max: Option<usize>,
+    /// Custom dashboards of an account per Region. AWS and default: 100.
+    pub dashboards_per_region_max: Option<usize>,
+    /// Channels per Region. AWS and default: 25.
+    pub channels_per_region_max: Option<usize>,
     /// LookupEvents calls a second, for each account and Region. AWS: 2. 0, and default: no limit.
     pub lookup_events_per_second: Option<u32>,
     /// Rows of event history or an event data store go into files when they take this much memory.
@@ -232,6 +236,12 @@ impl Config {
             event_data_stores_per_region_max: self
                 .event_data_stores_per_region_max
                 .unwrap_or(usual.event_data_stores_per_region_max),
+            dashboards_per_region_max: self
+                .dashboards_per_region_max
+                .unwrap_or(usual.dashboards_per_region_max),
+            channels_per_region_max: self
+                .channels_per_region_max
+                .unwrap_or(usual.channels_per_region_max),
             lookup_events_per_second: self.lookup_events_per_second.filter(|limit| *limit > 0),
         };
         if lake.commit_bytes < 1 << 20 || lake.hot_bytes_max < lake.commit_bytes {

@@ -13,6 +13,7 @@ use durable::Disk;
 use event::lookup::{Lookup, Page};
 use futures::FutureExt as _;
 use jiff::Timestamp;
+use lake::schema::Content;
 use lake::sql::{Limits, QueryError};
 use lake::storage::{Storage, StorageError, chain_of, is_of_store};
 use lake::{ImportError, LakeError, PreparedQuery, QueryFailure, TableError};
@@ -26,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Tables;
 use crate::reached::Reached;
 
+/// The listing of federated tables: no table has such a name.
+const LISTING: &str = "federation.json";
 /// How often a running query's figures are passed on.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
@@ -82,16 +85,28 @@ fn name_of_node(data: &Path, disk: &dyn Disk) -> Result<String> {
 impl RealLake {
     /// A table that is asked before the worker that fills it has opened it, or because it cannot: so
     /// that who asks is told why.
-    async fn opened(&self, table: &TableName) -> Result<(), LakeFault> {
+    async fn opened(&self, table: &TableName, columns: Columns) -> Result<(), LakeFault> {
         match self.lake.table_is_open(table.as_str()) {
             true => Ok(()),
-            false => self.open_table(table, Columns::Events).await.map(|_| ()),
+            false => self.open_table(table, columns).await.map(|_| ()),
         }
     }
 
     /// Asks the store of the tables whether they can be kept there.
     pub async fn check(&self) -> Result<(), StorageError> {
         self.lake.check_storage().await
+    }
+}
+
+/// What the lake calls the rows of such a table.
+fn content_of(table: &TableName, columns: Columns) -> Result<Content, LakeFault> {
+    match columns {
+        Columns::Events => Ok(Content::Events),
+        Columns::Activity => Ok(Content::Activity),
+        other => Err(LakeFault::Store {
+            table: table.as_str().to_owned(),
+            detail: format!("tables of {other:?} are not made by this version"),
+        }),
     }
 }
 
@@ -110,22 +125,28 @@ async fn note(lake: Arc<lake::Lake>, reached: Arc<Reached>, table: TableName) {
 #[async_trait]
 impl Lake for RealLake {
     async fn open_table(&self, table: &TableName, columns: Columns) -> Result<u64, LakeFault> {
-        match columns {
-            Columns::Events => {
-                let reached = self.reached.version(table.as_str()).map_err(|error| {
-                    let detail = format!("read what the table has reached: {error}");
-                    LakeFault::Store { table: table.as_str().to_owned(), detail }
-                })?;
-                let opened = self.lake.open_table(table.as_str(), reached, self.clock.now()).await;
-                let position = opened.map_err(|error| fault(table, error))?;
-                note(self.lake.clone(), self.reached.clone(), table.clone()).await;
-                Ok(position)
-            }
-            other => Err(LakeFault::Store {
-                table: table.as_str().to_owned(),
-                detail: format!("tables of {other:?} are not made by this version"),
-            }),
-        }
+        let content = content_of(table, columns)?;
+        let reached = self.reached.version(table.as_str()).map_err(|error| {
+            let detail = format!("read what the table has reached: {error}");
+            LakeFault::Store { table: table.as_str().to_owned(), detail }
+        })?;
+        let name = table.as_str();
+        let opened = self.lake.open_table(name, content, reached, self.clock.now()).await;
+        let position = opened.map_err(|error| fault(table, error))?;
+        note(self.lake.clone(), self.reached.clone(), table.clone()).await;
+        Ok(position)
+    }
+
+    fn location(&self, table: &TableName) -> String {
+        self.lake.location(table.as_str())
+    }
+
+    async fn put_listing(&self, text: Option<String>) -> Result<(), LakeFault> {
+        let put = self.lake.put_beside(LISTING, text.map(Bytes::from)).await;
+        put.map_err(|error| LakeFault::Store {
+            table: LISTING.to_owned(),
+            detail: chain_of(&error),
+        })
     }
 
     async fn remove_table(&self, table: &TableName) -> Result<(), LakeFault> {
@@ -181,7 +202,8 @@ impl Lake for RealLake {
     }
 
     async fn lookup(&self, table: &TableName, ask: Lookup) -> Result<Page, LakeFault> {
-        self.opened(table).await?;
+        // Nothing else is looked up.
+        self.opened(table, Columns::Events).await?;
         self.lake.lookup(table.as_str(), ask).await.map_err(|error| fault(table, error))
     }
 
@@ -201,7 +223,7 @@ impl Lake for RealLake {
     async fn prepare(&self, ask: Ask) -> Result<Box<dyn Prepared>, QueryFault> {
         let mut tables = HashMap::new();
         for (name, readable) in ask.tables {
-            self.opened(&readable.table).await?;
+            self.opened(&readable.table, readable.columns).await?;
             let account = readable.account.map(|account| account.to_string());
             let provider = self.lake.readable(readable.table.as_str(), account);
             tables.insert(name, provider.map_err(|error| fault(&readable.table, error))?);
@@ -222,7 +244,8 @@ impl Lake for RealLake {
         table: &TableName,
         options: ImportOptions,
     ) -> Result<Box<dyn Import>, LakeFault> {
-        self.opened(table).await?;
+        // Nothing else is imported.
+        self.opened(table, Columns::Events).await?;
         let options = lake::ImportOptions { account: options.account, from: options.from };
         let import = self.lake.import(table.as_str(), options).map_err(|e| fault(table, e))?;
         Ok(Box::new(RealImport {
@@ -322,6 +345,9 @@ impl Import for RealImport {
 fn import_fault(table: &TableName, error: ImportError) -> LakeFault {
     match error {
         ImportError::Table(error) => fault(table, LakeError::Table(error)),
+        ImportError::Overtaken => {
+            LakeFault::BeginAgain { table: table.as_str().to_owned(), detail: error.to_string() }
+        }
         other => LakeFault::Store { table: table.as_str().to_owned(), detail: other.to_string() },
     }
 }

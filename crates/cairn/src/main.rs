@@ -34,6 +34,10 @@ enum Command {
     Serve(commands::serve::Serve),
     /// Print the export lines that point AWS tools at the server: eval "$(cairn env)"
     Env(commands::env::Env),
+    /// Accounts, users, roles and their policies
+    Account(commands::account::Account),
+    /// Access keys of users
+    Key(commands::key::Key),
     /// Check the machine and the data folder, and name the remedy for what is wrong
     Doctor(commands::doctor::Doctor),
     /// Load log files into an event data store
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Serve(serve) => commands::serve::run(serve),
         Command::Env(env) => commands::env::run(&env),
+        Command::Account(account) => commands::account::run(account),
+        Command::Key(key) => commands::key::run(key),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
         Command::Import(import) => commands::import::run(import),
         Command::Follow(follow) => commands::follow::run(&follow),

@@ -12,14 +12,13 @@
 use std::collections::HashSet;
 
 use anyhow::{Context, Result, bail};
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::Method;
 use indicatif::HumanCount;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
-use crate::client::{Client, Own};
+use crate::client::{Client, Own, sha256};
 
 /// Files are made durable together after so many bytes: a commit costs about the same for one.
 pub const COMMIT_BYTES: u64 = 256 << 20;
@@ -84,10 +83,10 @@ impl OpenImport {
 
     /// Hands in a file. Its name is for messages only.
     pub async fn put(&self, client: &Client, name: &str, bytes: Bytes) -> Result<Answer<Put>> {
-        let hash = hex::encode(digest(&SHA256, &bytes));
+        let hash = sha256(&bytes);
         let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
         let path = format!("/v1/imports/{}/files?name={encoded}&sha256={hash}", self.id);
-        let answer = client.own(Method::PUT, &path, bytes).await?;
+        let answer = client.own_hashed(Method::PUT, &path, bytes, &hash).await?;
         let done = match answer.status {
             413 | 422 => {
                 let is_too_large = answer.status == 413;

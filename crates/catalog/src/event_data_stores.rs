@@ -15,8 +15,11 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
+use crate::channels::is_destination;
 use crate::tags::insert_tags;
-use crate::{Catalog, CatalogError, Tag, from_sql, to_sql};
+use crate::{
+    Catalog, CatalogError, EventConfiguration, Federation, StoreInsights, Tag, from_sql, to_sql,
+};
 
 /// An event data store as it is now.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +36,8 @@ pub struct EventDataStore {
     pub state: EventDataStoreState,
 }
 
-/// What decides which events a store takes, and how long it keeps them. There are no KMS keys and
-/// no organizations yet, so nothing is said of them.
+/// What decides which events a store takes, and how long it keeps them. There are no KMS keys
+/// yet, so nothing is said of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventDataStoreState {
     /// Always advanced ones.
@@ -48,6 +51,16 @@ pub struct EventDataStoreState {
     pub termination_protection: bool,
     pub ingestion: Ingestion,
     pub deletion: Deletion,
+    #[serde(default)]
+    pub configuration: EventConfiguration,
+    /// None: Insights are off.
+    #[serde(default)]
+    pub insights: Option<StoreInsights>,
+    #[serde(default)]
+    pub federation: Federation,
+    /// Of an organization event data store: the organization, whose members' events it takes too.
+    #[serde(default)]
+    pub organization: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,8 +178,8 @@ impl Catalog {
     /// Reads the store, lets `change` alter its name and state, and stores them, all in one
     /// transaction: two changes at once cannot lose one. `change` also sees the account's other
     /// stores. Returns the store as it is now. The outer error is ours (`NoSuchEventDataStore`
-    /// where there is none, or it is being removed), the inner one is `change`'s refusal, which
-    /// stores nothing.
+    /// where there is none, or it is being removed; `IsDestination` where it would be deleted while a
+    /// channel points at it), the inner one is `change`'s refusal, which stores nothing.
     pub async fn change_event_data_store<E>(
         &self,
         arn: &str,
@@ -191,6 +204,10 @@ impl Catalog {
         }
         if store == before {
             return Ok(Ok(store));
+        }
+        let is_deleted = |store: &EventDataStore| store.state.deletion != Deletion::None;
+        if is_deleted(&store) && !is_deleted(&before) && is_destination(&mut tx, arn).await? {
+            return Err(CatalogError::IsDestination(arn.to_owned()));
         }
         store.updated_ms = now_ms;
         sqlx::query("UPDATE event_data_stores SET name = ?, updated_ms = ? WHERE arn = ?")
@@ -290,7 +307,7 @@ impl Catalog {
     }
 }
 
-async fn stores_of(
+pub(crate) async fn stores_of(
     connection: &mut sqlx::SqliteConnection,
     account: &str,
 ) -> Result<Vec<EventDataStore>, CatalogError> {

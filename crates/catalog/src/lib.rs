@@ -1,6 +1,11 @@
 //! What has been declared?
 //!
+//! Accounts and who acts in them, trails and event data stores with their states, tags, policies,
+//! digest keys, the ledger of delivered log files, chains of digests, ingest tokens, queries, imports.
+//! SQL lives in this crate only.
 //! Trails and event data stores with their states, tags, digest keys, the ledger of delivered log
+//! files, chains of digests, ingest tokens, queries, imports, dashboards. SQL lives in this crate only.
+//! Trails and event data stores with their states, channels, tags, digest keys, the ledger of delivered log
 //! files, chains of digests, ingest tokens, queries, imports. SQL lives in this crate only.
 //!
 //! ```text
@@ -8,16 +13,25 @@
 //!      └────< streams            how far each (account, Region, folder) has been cut into files
 //!      └────< log_files >── digests      the ledger; a file belongs to at most one digest
 //!      └────< chains             the newest digest of each (account, Region)
+//!      └────< aggregated_events  summed up, and in no file yet; `aggregation` says how far
 //!   event_data_stores ──< event_data_store_states      as of trails
+//!      └────< channel_destinations >── channels
+//!   organizations ──< memberships      as of trails: valid for entries of the journal
 //! ```
 //!
 //! The database is SQLite in WAL mode with `synchronous = FULL`: a change is durable when the call
 //! returns. Invariant: this crate knows neither doors nor workers, and never reads the clock.
 
+mod access;
+mod aggregation;
 mod chains;
+mod channels;
+mod dashboards;
 mod event_data_stores;
+mod event_settings;
 mod imports;
 mod ledger;
+mod organizations;
 mod queries;
 mod tags;
 mod tokens;
@@ -29,21 +43,34 @@ use std::str::FromStr;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqlitePool};
 
+pub use access::{Access, AccessKey, Account, LastUse, Principal, PrincipalKind, PrincipalPolicy};
+pub use aggregation::{AggregatedEvent, NewAggregatedEvent};
 pub use chains::{Chain, ChainKey, DigestKey, NewDigest, PreviousDigest, SignedDigest};
+pub use channels::{Attempt, Beside, Channel, Ingestions};
+pub use dashboards::{
+    Dashboard, DashboardState, Every, NewRefresh, Refresh, RefreshSchedule, Started, Turn, Widget,
+};
 pub use event_data_stores::{
     BillingMode, Deletion, EventDataStore, EventDataStoreState, EventDataStoreVersion, Ingestion,
+};
+pub use event_settings::{
+    AggregationTemplate, EventConfiguration, Federation, InsightSelector, InsightType,
+    MaxEventSize, SourceCategory, StoreInsights,
 };
 pub use imports::{
     EndedFile, FileOutcome, FoundFile, Import, ImportFailure, ImportFilter, ImportSource,
     ImportStatistics, ImportStatus, NewImport, WaitingFile,
 };
 pub use ledger::{LogFileRow, NewLogFile, StreamKey};
+pub use organizations::{Membership, Organization};
 pub use queries::{
     NewQuery, Query, QueryAlias, QueryEnd, QueryFilter, QueryStatistics, QueryStatus, QueryStore,
 };
 pub use tags::Tag;
 pub use tokens::IngestToken;
-pub use trails::{Logging, Trail, TrailSettings, TrailState, TrailStatus, TrailVersion};
+pub use trails::{
+    Logging, Trail, TrailNamed, TrailSettings, TrailState, TrailStatus, TrailVersion,
+};
 
 /// A handle on the catalog; cheap to clone.
 #[derive(Debug, Clone)]
@@ -71,6 +98,8 @@ pub enum CatalogError {
     NoSuchTrail(String),
     #[error("there is no event data store {0}")]
     NoSuchEventDataStore(String),
+    #[error("a channel points at event data store {0}")]
+    IsDestination(String),
     #[error("digest {key} was made from what is no longer so")]
     StaleDigest { key: String },
 }

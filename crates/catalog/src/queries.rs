@@ -83,6 +83,8 @@ pub struct NewQuery {
     pub prompt: Option<String>,
     /// Where the results go besides, such as `s3://bucket/prefix`.
     pub delivery_uri: Option<String>,
+    /// The ID of the dashboard's refresh that it belongs to.
+    pub refresh: Option<String>,
     pub created_ms: i64,
 }
 
@@ -150,7 +152,7 @@ const DELIVERY_PENDING: &str = "PENDING";
 
 impl Catalog {
     /// Queues a query, unless the account has `unfinished_max` that are queued or running in the
-    /// Region: then false.
+    /// Region: then false. Those of dashboards' refreshes do not count.
     pub async fn add_query(
         &self,
         query: &NewQuery,
@@ -177,7 +179,7 @@ impl Catalog {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let unfinished: i64 = sqlx::query(
             "SELECT count(*) AS n FROM queries
-             WHERE status IN ('QUEUED', 'RUNNING') AND account = ? AND region = ?",
+             WHERE status IN ('QUEUED', 'RUNNING') AND account = ? AND region = ? AND refresh IS NULL",
         )
         .bind(&query.account)
         .bind(&query.region)
@@ -187,32 +189,7 @@ impl Catalog {
         if from_sql(unfinished) >= unfinished_max as u64 {
             return Ok(false);
         }
-        let number = sqlx::query(
-            "INSERT INTO queries (id, account, region, statement, parameters, alias, prompt, status, attempts, created_ms, delivery_uri, delivery_status)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-        )
-        .bind(&query.id)
-        .bind(&query.account)
-        .bind(&query.region)
-        .bind(&query.statement)
-        .bind(serde_json::to_string(&query.parameters).expect("a list of texts is always JSON"))
-        .bind(&query.alias)
-        .bind(&query.prompt)
-        .bind(status.name())
-        .bind(i64::from(status == QueryStatus::Running))
-        .bind(query.created_ms)
-        .bind(&query.delivery_uri)
-        .execute(&mut *tx)
-        .await?
-        .last_insert_rowid();
-        for store in &query.stores {
-            sqlx::query("INSERT INTO query_stores (query, store_arn, name) VALUES (?, ?, ?)")
-                .bind(number)
-                .bind(&store.arn)
-                .bind(&store.name)
-                .execute(&mut *tx)
-                .await?;
-        }
+        insert_query(&mut tx, query, status).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -233,19 +210,22 @@ impl Catalog {
         self.with_stores(row).await
     }
 
-    /// The newest query that ran the alias.
+    /// The newest query that ran the alias; in this refresh of a dashboard, if one is named.
     pub async fn query_by_alias(
         &self,
         account: &str,
         region: &str,
         alias: &str,
+        refresh: Option<&str>,
     ) -> Result<Option<Query>, CatalogError> {
         let row = sqlx::query(
-            "SELECT * FROM queries WHERE alias = ? AND account = ? AND region = ? ORDER BY number DESC LIMIT 1",
+            "SELECT * FROM queries WHERE alias = ?1 AND account = ?2 AND region = ?3 AND (?4 IS NULL OR refresh = ?4)
+             ORDER BY number DESC LIMIT 1",
         )
         .bind(alias)
         .bind(account)
         .bind(region)
+        .bind(refresh)
         .fetch_optional(&self.pool)
         .await?;
         self.with_stores(row).await
@@ -280,7 +260,8 @@ impl Catalog {
     }
 
     /// Begins the oldest queued query of the next account after `after_account`, in a circle: an
-    /// account with many queries does not hold up the others.
+    /// account with many queries does not hold up the others. Within an account, dashboards wait for
+    /// those who have asked themselves.
     pub async fn begin_next_query(
         &self,
         after_account: &str,
@@ -288,7 +269,7 @@ impl Catalog {
         let row = sqlx::query(
             "UPDATE queries SET status = 'RUNNING', attempts = attempts + 1
              WHERE number = (SELECT number FROM queries WHERE status = 'QUEUED'
-                             ORDER BY account <= ?, account, number LIMIT 1)
+                             ORDER BY account <= ?, account, refresh IS NOT NULL, number LIMIT 1)
              RETURNING *",
         )
         .bind(after_account)
@@ -533,6 +514,42 @@ impl Catalog {
     }
 }
 
+/// Enters a query that is queued, or has begun.
+pub(crate) async fn insert_query(
+    tx: &mut sqlx::SqliteConnection,
+    query: &NewQuery,
+    status: QueryStatus,
+) -> Result<(), CatalogError> {
+    let number = sqlx::query(
+        "INSERT INTO queries (id, account, region, statement, parameters, alias, prompt, status, attempts, created_ms, delivery_uri, delivery_status, refresh)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+    )
+    .bind(&query.id)
+    .bind(&query.account)
+    .bind(&query.region)
+    .bind(&query.statement)
+    .bind(serde_json::to_string(&query.parameters).expect("a list of texts is always JSON"))
+    .bind(&query.alias)
+    .bind(&query.prompt)
+    .bind(status.name())
+    .bind(i64::from(status == QueryStatus::Running))
+    .bind(query.created_ms)
+    .bind(&query.delivery_uri)
+    .bind(&query.refresh)
+    .execute(&mut *tx)
+    .await?
+    .last_insert_rowid();
+    for store in &query.stores {
+        sqlx::query("INSERT INTO query_stores (query, store_arn, name) VALUES (?, ?, ?)")
+            .bind(number)
+            .bind(&store.arn)
+            .bind(&store.name)
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
+
 fn query_of(row: &SqliteRow) -> Result<Query, CatalogError> {
     let damaged = |detail: String| CatalogError::Damaged { table: "queries", detail };
     let parameters: &str = row.try_get("parameters")?;
@@ -552,6 +569,7 @@ fn query_of(row: &SqliteRow) -> Result<Query, CatalogError> {
             alias: row.try_get("alias")?,
             prompt: row.try_get("prompt")?,
             delivery_uri: row.try_get("delivery_uri")?,
+            refresh: row.try_get("refresh")?,
             created_ms: row.try_get("created_ms")?,
         },
         status,

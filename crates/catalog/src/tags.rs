@@ -22,6 +22,31 @@ impl Catalog {
             .collect()
     }
 
+    /// Everything of the account in the Region that has tags, by ARN, with its tags in their order.
+    pub async fn tagged(
+        &self,
+        account: &str,
+        region: &str,
+    ) -> Result<Vec<(String, Vec<Tag>)>, CatalogError> {
+        let prefix = format!("arn:aws:cloudtrail:{region}:{account}:");
+        let rows = sqlx::query(
+            "SELECT arn, key, value FROM tags WHERE substr(arn, 1, length(?1)) = ?1 ORDER BY arn, place",
+        )
+        .bind(prefix)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut tagged: Vec<(String, Vec<Tag>)> = Vec::new();
+        for row in rows {
+            let arn: String = row.try_get("arn")?;
+            let tag = Tag { key: row.try_get("key")?, value: row.try_get("value")? };
+            match tagged.last_mut().filter(|(last, _)| *last == arn) {
+                Some((_, tags)) => tags.push(tag),
+                None => tagged.push((arn, vec![tag])),
+            }
+        }
+        Ok(tagged)
+    }
+
     /// Adds tags or overwrites their values. False, and nothing changed, if more than `tags_max`
     /// would be on the resource.
     pub async fn add_tags(

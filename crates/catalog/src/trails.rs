@@ -6,7 +6,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::tags::insert_tags;
-use crate::{Catalog, CatalogError, Tag, from_sql, to_sql};
+use crate::{AggregationTemplate, Catalog, CatalogError, InsightSelector, Tag, from_sql, to_sql};
 
 /// A trail as it is now.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,14 @@ pub struct Trail {
     pub state: TrailState,
 }
 
+/// What a list of trails says of one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrailNamed {
+    pub arn: String,
+    pub name: String,
+    pub home_region: String,
+}
+
 /// Everything about a trail that an operation can change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrailState {
@@ -29,6 +37,12 @@ pub struct TrailState {
     pub logging: Logging,
     /// The trail was deleted; what it selected before is still being delivered.
     pub deleted: bool,
+    /// Empty: Insights are off.
+    #[serde(default)]
+    pub insight_selectors: Vec<InsightSelector>,
+    /// How its data events are summed up. Empty: not at all.
+    #[serde(default)]
+    pub aggregation: Vec<AggregationTemplate>,
 }
 
 /// CreateTrail's and UpdateTrail's members, with the API's meaning and defaults filled in.
@@ -40,6 +54,9 @@ pub struct TrailSettings {
     pub is_multi_region_trail: bool,
     pub log_file_validation_enabled: bool,
     pub recursive_logging: bool,
+    /// Of an organization trail: the organization, whose members' events it takes too.
+    #[serde(default)]
+    pub organization: Option<String>,
 }
 
 /// Since when a trail logs, or when it stopped. Milliseconds since 1970.
@@ -210,6 +227,34 @@ impl Catalog {
     /// All trails of an account that are not deleted, by name.
     pub async fn trails_of(&self, account: &str) -> Result<Vec<Trail>, CatalogError> {
         trails_of(&mut *self.pool.acquire().await?, account).await
+    }
+
+    /// The account's first `max` trails after that ARN, by ARN, deleted ones left out; only those of
+    /// the organization if one is given.
+    pub async fn trail_names_after(
+        &self,
+        account: &str,
+        organization: Option<&str>,
+        after: &str,
+        max: usize,
+    ) -> Result<Vec<TrailNamed>, CatalogError> {
+        let sql = const_format(
+            NEWEST,
+            " AND t.account = ?1 AND t.arn > ?2 AND NOT json_extract(s.state, '$.deleted')
+              AND (?3 IS NULL OR json_extract(s.state, '$.settings.organization') = ?3)
+              ORDER BY t.arn LIMIT ?4",
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(account).bind(after);
+        let query = query.bind(organization).bind(to_sql(max as u64));
+        let rows = query.fetch_all(&self.pool).await?;
+        let named = |row: &SqliteRow| {
+            Ok(TrailNamed {
+                arn: row.try_get("arn")?,
+                name: row.try_get("name")?,
+                home_region: row.try_get("home_region")?,
+            })
+        };
+        rows.iter().map(named).collect()
     }
 
     /// Every state of every trail, oldest first within a trail, deleted ones included: what a

@@ -37,11 +37,14 @@ fn trail(name: &str) -> Trail {
                 is_multi_region_trail: false,
                 log_file_validation_enabled: true,
                 recursive_logging: true,
+                organization: None,
             },
             selectors: EventSelectors::default_for_trail(),
             has_custom_selectors: false,
             logging: Logging::Never,
             deleted: false,
+            insight_selectors: Vec::new(),
+            aggregation: Vec::new(),
         },
     }
 }
@@ -426,8 +429,35 @@ fn store(name: &str, id: u128) -> EventDataStore {
             termination_protection: true,
             ingestion: Ingestion::Enabled { since_ms: 1_000 },
             deletion: Deletion::None,
+            configuration: catalog::EventConfiguration::default(),
+            insights: None,
+            federation: catalog::Federation::Disabled,
+            organization: None,
         },
     }
+}
+
+#[tokio::test]
+async fn trails_are_listed_from_an_arn_on_without_deleted_and_others_ones() {
+    let (_folder, catalog) = open().await;
+    let mut shared = trail("shared");
+    shared.state.settings.organization = Some("o-one".to_owned());
+    let mut foreign = trail("foreign");
+    foreign.account = "222222222222".to_owned();
+    for made in [trail("main"), trail("b"), shared, trail("a"), foreign] {
+        create(&catalog, &made, &[], 1).await.unwrap();
+    }
+    delete(&catalog, 2).await;
+    let names = async |organization, after: &str, max| {
+        let after = trail(after).arn;
+        let read = catalog.trail_names_after("111122223333", organization, &after, max).await;
+        read.unwrap().into_iter().map(|named| named.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(None, "", 10).await, ["a", "b", "shared"]);
+    assert_eq!(names(None, "a", 1).await, ["b"]);
+    assert_eq!(names(None, "shared", 10).await, [""; 0]);
+    assert_eq!(names(Some("o-one"), "", 10).await, ["shared"]);
+    assert_eq!(names(Some("o-two"), "", 10).await, [""; 0]);
 }
 
 async fn create_store(catalog: &Catalog, store: &EventDataStore, from_seq: u64) {

@@ -127,13 +127,33 @@ pub enum ObjectKey {
     Marker(MarkerKey),
 }
 
-/// Derives the unique part of a log file's name: 16 characters of `[A-Za-z0-9]`.
+/// Characters of the unique part that say when, and of those that say which.
+const MOMENT: usize = 3;
+const WHICH: usize = 13;
+
+/// The unique part of a log file's name: 16 characters of `[A-Za-z0-9]`, in the byte order of `now`.
 ///
-/// Pure: the same window gets the same name at every attempt and after every restart. The fields
-/// are hashed with their lengths, so that no two different lists of fields hash the same bytes.
-/// `node` tells apart nodes (or one node with a new data folder) that deliver for trails of the
-/// same name into the same bucket.
-pub fn unique_part(
+/// Only the minute of delivery stands before it, so without that order the files of one minute would
+/// lie in any order, and readers that go on after the last key they have seen, as Wazuh's, would miss
+/// those that come later with a lesser name. The time of day says nothing that others should not know,
+/// as the sequence number would of other accounts' events. AWS gives the part no meaning.
+pub fn unique_part(now: Timestamp, which: &str) -> String {
+    let of_minute = now.as_millisecond().rem_euclid(60_000);
+    counted(u64::try_from(of_minute).unwrap_or(0)) + which
+}
+
+/// What stands behind the time in a unique part: see [`which_window`].
+pub fn which_of(unique: &str) -> &str {
+    unique.get(MOMENT..).unwrap_or_default()
+}
+
+/// What tells a window from all others, however often its file is made: 13 characters of
+/// `[A-Za-z0-9]`.
+///
+/// Pure. The fields are hashed with their lengths, so that no two different lists of fields hash the
+/// same bytes. `node` tells apart nodes (or one node with a new data folder) that deliver for trails of
+/// the same name into the same bucket.
+pub fn which_window(
     node: &str,
     trail_arn: &str,
     account: &str,
@@ -141,13 +161,24 @@ pub fn unique_part(
     folder: Folder,
     first_seq: u64,
 ) -> String {
-    let mut input = b"cairn log file name 2".to_vec();
+    let mut input = b"cairn log file name 3".to_vec();
     for field in [node, trail_arn, account, region, folder.name()] {
         input.extend_from_slice(&(field.len() as u64).to_be_bytes());
         input.extend_from_slice(field.as_bytes());
     }
     input.extend_from_slice(&first_seq.to_be_bytes());
-    base62(&input, 16)
+    base62(&input, WHICH)
+}
+
+/// A number below 62³ in digits that sort as bytes as the numbers do.
+fn counted(mut number: u64) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut digits = [b'0'; MOMENT];
+    for digit in digits.iter_mut().rev() {
+        *digit = DIGITS[(number % 62) as usize];
+        number /= 62;
+    }
+    digits.into_iter().map(char::from).collect()
 }
 
 /// `len` unbiased characters of `[A-Za-z0-9]` from SHA-256 of `input` and a block counter.

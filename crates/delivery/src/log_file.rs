@@ -13,7 +13,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use libdeflater::{CompressionLvl, Compressor};
 
-use crate::layout::{Folder, LogFileKey, Place, unique_part};
+use crate::layout::{Folder, LogFileKey, Place, unique_part, which_window};
 use crate::sha256_hex;
 
 #[cfg(test)]
@@ -132,15 +132,10 @@ impl OpenWindow {
         assert!(stream.folder != Folder::Digest, "digests are not log files");
         self.plain.extend_from_slice(TAIL);
         let Place { account, region, .. } = &stream.place;
+        let (node, trail, folder) = (&stream.node, &stream.trail_arn, stream.folder);
+        let which = which_window(node, trail, account, region, folder, self.first_seq);
         let key = LogFileKey {
-            unique: unique_part(
-                &stream.node,
-                &stream.trail_arn,
-                account,
-                region,
-                stream.folder,
-                self.first_seq,
-            ),
+            unique: unique_part(now, &which),
             place: stream.place.clone(),
             folder: stream.folder,
             delivered_at: now,

@@ -1,9 +1,10 @@
-//! Names and ARNs of trails, ARNs of event data stores.
+//! Names and ARNs of trails, ARNs of event data stores and channels.
 //!
 //! ```text
 //!   arn:aws:cloudtrail:us-east-1:111122223333:trail/audit
 //!       partition      Region    account            name
 //!   arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/4e0b29e5-2c1f-4a0a-a9b4-6d2b1c9c7f10
+//!   arn:aws:cloudtrail:us-east-1:111122223333:channel/4e0b29e5-2c1f-4a0a-a9b4-6d2b1c9c7f10
 //! ```
 
 use std::fmt;
@@ -128,25 +129,61 @@ pub struct EventDataStoreArn {
 )]
 pub struct InvalidEventDataStoreArn(String);
 
+/// The ARN of a channel, in the partition `aws`. (Those of AWS's own service-linked channels have
+/// names instead of a UUID; Cairn has none.)
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelArn {
+    pub region: Region,
+    pub account: AccountId,
+    pub id: Uuid,
+}
+
+/// Why a text is no channel ARN.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0} is not a channel ARN. A valid ARN has the form arn:aws:cloudtrail:us-east-1:123456789012:channel/12345678-1234-1234-1234-123456789012."
+)]
+pub struct InvalidChannelArn(String);
+
 /// A UUID in the only form that the API knows: 36 characters.
 pub fn hyphenated_uuid(text: &str) -> Option<Uuid> {
     let id = Uuid::try_parse(text).ok()?;
     (text.len() == uuid::fmt::Hyphenated::LENGTH).then_some(id)
 }
 
+/// The Region, account and UUID of an ARN whose resource is `kind` and a UUID.
+fn parts_of(text: &str, kind: &str) -> Option<(Region, AccountId, Uuid)> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", "aws", "cloudtrail", region, account, resource] = parts[..] else { return None };
+    let id = resource.strip_prefix(kind)?.strip_prefix('/').and_then(hyphenated_uuid)?;
+    Some((Region::parse(region).ok()?, AccountId::parse(account).ok()?, id))
+}
+
+/// As much of a text as a message repeats.
+fn echo(text: &str) -> String {
+    text.chars().take(256).collect()
+}
+
 impl EventDataStoreArn {
     pub fn parse(text: &str) -> Result<Self, InvalidEventDataStoreArn> {
-        let malformed = || InvalidEventDataStoreArn(text.chars().take(256).collect());
-        let parts: Vec<&str> = text.splitn(6, ':').collect();
-        let ["arn", "aws", "cloudtrail", region, account, resource] = parts[..] else {
-            return Err(malformed());
-        };
-        let id = resource.strip_prefix("eventdatastore/").and_then(hyphenated_uuid);
-        Ok(Self {
-            region: Region::parse(region).map_err(|_| malformed())?,
-            account: AccountId::parse(account).map_err(|_| malformed())?,
-            id: id.ok_or_else(malformed)?,
-        })
+        let malformed = || InvalidEventDataStoreArn(echo(text));
+        let (region, account, id) = parts_of(text, "eventdatastore").ok_or_else(malformed)?;
+        Ok(Self { region, account, id })
+    }
+}
+
+impl ChannelArn {
+    pub fn parse(text: &str) -> Result<Self, InvalidChannelArn> {
+        let malformed = || InvalidChannelArn(echo(text));
+        let (region, account, id) = parts_of(text, "channel").ok_or_else(malformed)?;
+        Ok(Self { region, account, id })
+    }
+}
+
+impl fmt::Display for ChannelArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { region, account, id } = self;
+        write!(f, "arn:aws:cloudtrail:{region}:{account}:channel/{}", id.hyphenated())
     }
 }
 
@@ -159,7 +196,7 @@ impl fmt::Display for EventDataStoreArn {
 
 impl TrailArn {
     pub fn parse(text: &str) -> Result<Self, InvalidTrailArn> {
-        let malformed = || InvalidTrailArn::Malformed(text.chars().take(256).collect());
+        let malformed = || InvalidTrailArn::Malformed(echo(text));
         let parts: Vec<&str> = text.splitn(6, ':').collect();
         let ["arn", "aws", "cloudtrail", region, account, resource] = parts[..] else {
             return Err(malformed());
@@ -276,6 +313,20 @@ mod tests {
             "",
         ] {
             assert!(EventDataStoreArn::parse(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn arns_of_channels_are_not_those_of_stores() {
+        let text = "arn:aws:cloudtrail:us-east-1:111122223333:channel/4e0b29e5-2c1f-4a0a-a9b4-6d2b1c9c7f10";
+        assert_eq!(ChannelArn::parse(text).unwrap().to_string(), text);
+        for other in [
+            "arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/4e0b29e5-2c1f-4a0a-a9b4-6d2b1c9c7f10",
+            "arn:aws:cloudtrail:us-east-1:111122223333:channel/aws-service-channel/a/b",
+            "arn:aws:cloudtrail:us-east-1:111122223333:channel/",
+            "4e0b29e5-2c1f-4a0a-a9b4-6d2b1c9c7f10",
+        ] {
+            assert!(ChannelArn::parse(other).is_err(), "{other}");
         }
     }
 

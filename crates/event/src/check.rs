@@ -59,6 +59,23 @@ pub fn read_again(raw: &[u8]) -> Result<Header<'_>, Refusal> {
     check_whole(&mut scan, &limits)
 }
 
+/// Whether `text` is one JSON object within `limits`, as strictly as [`check`] reads a record, whatever
+/// its members are.
+pub(crate) fn check_object(text: &str, limits: &Limits) -> Result<(), Refusal> {
+    refuse_size(text.len(), limits)?;
+    let mut scan = Scan::new(text, limits.depth_max, limits.keys_per_object_max);
+    scan.looks_for_secrets = false;
+    let end = scan.value(0, 1, Watch::Off).map_err(|refusal| *refusal)?;
+    if end < text.len() {
+        return scan.broken(end, "text after the object").map_err(|refusal| *refusal);
+    }
+    match scan.refused.take() {
+        Some(refusal) => Err(refusal),
+        None if text.starts_with('{') => Ok(()),
+        None => Err(Refusal::NotAnObject),
+    }
+}
+
 pub(crate) fn utf8(raw: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(raw).map_err(|e| Refusal::InvalidUtf8 { offset: e.valid_up_to() })
 }

@@ -48,6 +48,8 @@ pub struct Header<'a> {
     pub user_identity: Option<&'a str>,
     /// The text of the array, to be walked with [`Header::resources`].
     pub resources: Option<&'a str>,
+    /// The text of the value, of whatever kind.
+    pub event_context: Option<&'a str>,
     /// The check saw something that [`crate::redact()`] will hide.
     pub may_hold_secrets: bool,
     record: &'a str,
@@ -179,6 +181,7 @@ impl<'a> Header<'a> {
             shared_event_id: values.string(Field::SharedEventId)?,
             user_identity: values.container(Field::UserIdentity, '{', "an object")?,
             resources: values.container(Field::Resources, '[', "an array")?,
+            event_context: values.get(Field::EventContext),
             may_hold_secrets,
             record: &text[record],
         })
@@ -375,6 +378,7 @@ pub(crate) enum Field {
     EventData,
     RequestParameters,
     ResponseElements,
+    EventContext,
     // Below: only so that a second one is noticed cheaply.
     EventVersion,
     SourceIpAddress,
@@ -424,6 +428,7 @@ impl Field {
             12 => match name {
                 b"eventVersion" => EventVersion,
                 b"userIdentity" => UserIdentity,
+                b"eventContext" => EventContext,
                 b"errorMessage" => ErrorMessage,
                 _ => return None,
             },
@@ -475,6 +480,7 @@ impl Field {
             EventData => "eventData",
             RequestParameters => "requestParameters",
             ResponseElements => "responseElements",
+            EventContext => "eventContext",
             EventVersion => "eventVersion",
             SourceIpAddress => "sourceIPAddress",
             UserAgent => "userAgent",
@@ -518,6 +524,7 @@ mod tests {
             EventData,
             RequestParameters,
             ResponseElements,
+            EventContext,
             EventVersion,
             SourceIpAddress,
             UserAgent,

@@ -16,6 +16,8 @@
 //! - [`redact()`] hides secrets, [`compact()`] puts a pretty-printed record on one line.
 //! - [`selectors`] decides whether a trail wants the event and says why.
 //! - [`record`] writes the events that Cairn itself produces, within [`limits`].
+//! - [`copy`] makes the copy that a recipient gets; [`context`] says which keys of eventContext stay.
+//! - [`activity`] checks and wraps events from outside AWS.
 //! - [`lookup`] says what event history can be asked; [`user_name`] and [`named_resources`] what it adds.
 //! - [`arn`] reads trail names and ARNs, and says what is wrong in CloudTrail's words.
 //!
@@ -24,7 +26,10 @@
 //!
 //! Invariant: no tokio, no IO, no clock in this crate; bounds on time come from the caller.
 
+pub mod activity;
 pub mod arn;
+pub mod context;
+pub mod copy;
 pub mod json;
 pub mod limits;
 pub mod lookup;

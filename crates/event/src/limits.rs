@@ -1,8 +1,9 @@
-//! How large the fields of an event may be, for the records that we make ourselves.
+//! How large an event and its fields may be.
 //!
-//! Records that others send are never cut: their bytes do not change. CloudTrail's rules (user
-//! guide, "record contents"): texts are cut at 1 KB, and parameters that are too large are replaced
-//! as a whole by a note with their size.
+//! The records that we make ourselves keep to it. Those that others send are kept as they came; who
+//! may not have them so large gets a cut copy (see [`crate::copy`]). CloudTrail's rules (user guide,
+//! "record contents"): texts are cut at 1 KB, and parameters that are too large are replaced as a
+//! whole by a note with their size.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,6 +14,8 @@ pub const TEXT_BYTES_MAX: usize = 1024;
 pub const PARAMETERS_BYTES_MAX: usize = 100 * 1024;
 /// AWS: a whole event has at most 256 KB.
 pub const EVENT_BYTES_MAX: usize = 256 * 1024;
+/// AWS: 1 MB in event data stores with MaxEventSize Large.
+pub const LARGE_EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// AWS: additionalEventData has at most 28 KB.
 pub const ADDITIONAL_BYTES_MAX: usize = 28 * 1024;
 

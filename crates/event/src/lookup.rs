@@ -36,6 +36,13 @@ pub struct Filter {
     pub negated: bool,
 }
 
+impl Filter {
+    /// The field is this value.
+    pub fn is(field: Field, value: &str) -> Filter {
+        Filter { field, test: Test::Is(vec![value.to_owned()]), negated: false }
+    }
+}
+
 /// What can be asked of an event. The first eight are LookupEvents' own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Field {

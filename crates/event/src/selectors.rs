@@ -17,6 +17,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use matcher::Matcher;
 pub use validate::InvalidSelectors;
 
+use crate::Category;
+
 /// The selectors of a trail: one kind or the other, never both. As JSON it is the API's own member,
 /// `{"EventSelectors":[…]}` or `{"AdvancedEventSelectors":[…]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +143,38 @@ impl EventSelectors {
     /// Refuses what CreateEventDataStore refuses; says what such a store holds.
     pub fn validate_for_event_data_store(&self) -> Result<StoreClass, InvalidSelectors> {
         validate::for_event_data_store(self)
+    }
+
+    /// Whether some event of this category could be selected: one that reads, with `read_only`
+    /// true, one that does not, with false, and either, with `None`. Other conditions are not
+    /// looked at.
+    pub fn may_select(&self, category: Category, read_only: Option<bool>) -> bool {
+        match self {
+            Self::Basic(list) => list.iter().any(|selector| {
+                let fits = match selector.read_write_type.as_str() {
+                    "ReadOnly" => read_only != Some(false),
+                    "WriteOnly" => read_only != Some(true),
+                    _ => true,
+                };
+                fits && match category {
+                    Category::Management => selector.include_management_events,
+                    Category::Data => !selector.data_resources.is_empty(),
+                    _ => false,
+                }
+            }),
+            Self::Advanced(list) => list.iter().any(|selector| {
+                let equals = |name: &str| {
+                    let field = selector.field_selectors.iter().find(|field| field.field == name);
+                    field.and_then(|field| field.equals.as_deref())
+                };
+                let reads = |read_only: bool| {
+                    let wanted = if read_only { "true" } else { "false" };
+                    equals("readOnly").is_none_or(|values| values.iter().any(|v| v == wanted))
+                };
+                equals("eventCategory").is_some_and(|v| v.iter().any(|v| v == category.name()))
+                    && read_only.is_none_or(reads)
+            }),
+        }
     }
 
     /// Makes the selectors ready to be asked. Selectors that were never validated compile too; a

@@ -22,7 +22,8 @@
 //!   record has something else than an object, such as a string, the map has it under the key `""`.
 //! - `eventtime`, `eventsource` and `eventname` are those of [`Header`]: where the record has them
 //!   elsewhere (Insights, aggregated events), they are filled in, so that every row can be found.
-//!   All other columns are null where the record has no such member.
+//!   All other columns are null where the record has no such member. Events from outside AWS have
+//!   only their time filled in, since their sources and names are in `eventdata`.
 
 mod columns;
 mod derived;
@@ -40,10 +41,10 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use event::{Header, Limits, Refusal, Unread, read_again};
 
 use crate::record::Comparison;
-use crate::record::members::{EVENT, NAMED_RESOURCE};
+use crate::record::members::{NAMED_RESOURCE, record_of};
 use crate::record::rebuild::rebuild;
 use crate::record::shape::WHOLE;
-use crate::schema::stored_events_schema;
+use crate::schema::Content;
 use columns::{ListColumn, ObjectColumn, TextColumn};
 pub use unread::{Account, Read, Wanted};
 use walk::{Notes, Walk};
@@ -84,6 +85,7 @@ const ROW_BYTES: usize = 256;
 
 /// The rows of one batch, being collected.
 pub struct Decoder {
+    content: Content,
     rows: usize,
     bytes: usize,
     bytes_max: usize,
@@ -113,12 +115,18 @@ impl Default for Decoder {
 
 impl Decoder {
     pub fn new() -> Self {
+        Self::of(Content::Events)
+    }
+
+    /// For rows of such a table.
+    pub fn of(content: Content) -> Self {
         Self {
+            content,
             rows: 0,
             bytes: 0,
             bytes_max: BATCH_BYTES_MAX,
             keeps_records: true,
-            event: ObjectColumn::new(&EVENT),
+            event: ObjectColumn::new(record_of(content)),
             account: TextColumn::default(),
             user_name: TextColumn::default(),
             resources: ListColumn::new(&NAMED_RESOURCE),
@@ -136,7 +144,9 @@ impl Decoder {
 
     /// Adds a row. Records that are broken after all are refused.
     pub fn push(&mut self, row: RowIn<'_>) -> Result<Pushed, Refused> {
-        if let Some(pushed) = self.push_at_once(row) {
+        if self.content == Content::Events
+            && let Some(pushed) = self.push_at_once(row)
+        {
             return Ok(pushed);
         }
         let header = read_again(row.record)?;
@@ -188,7 +198,9 @@ impl Decoder {
 
     /// The last columns of a row whose record the walk has been over: those that are not in the record.
     fn push_beside(&mut self, record: &str, account: &str, header: Option<&Header<'_>>) {
-        self.push_derived(record, header);
+        if self.content == Content::Events {
+            self.push_derived(record, header);
+        }
         match self.keeps_records {
             true => self.push_record(record.as_bytes()),
             false => self.shape.push(self.rows, b""),
@@ -231,7 +243,8 @@ impl Decoder {
         let mut comparison = Comparison::with(record);
         let event = &self.event.children;
         !is_odd
-            && rebuild(event, self.rows, shape, rest, &mut comparison).is_ok()
+            && rebuild(record_of(self.content), event, self.rows, shape, rest, &mut comparison)
+                .is_ok()
             && comparison.is_same()
     }
 
@@ -245,12 +258,12 @@ impl Decoder {
         self.bytes
     }
 
-    /// The rows as a batch of [`stored_events_schema`], in the order in which they were pushed. The
+    /// The rows as a batch of [`Content::stored`], in the order in which they were pushed. The
     /// decoder is empty afterwards.
     pub fn finish(&mut self) -> RecordBatch {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
-        let schema = stored_events_schema();
+        let schema = self.content.stored();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
             let array: ArrayRef = match field.name().as_str() {

@@ -80,6 +80,8 @@ pub enum ImportError {
     Table(#[from] TableError),
     #[error("rows of this import were lost when they could not be written; begin it again")]
     Lost,
+    #[error("events of this import came in by another one meanwhile; begin it again")]
+    Overtaken,
 }
 
 /// An import under way. Files may be added from several threads at once.
@@ -200,12 +202,26 @@ impl Import {
     /// Makes all that was added so far durable and visible. After an error the import has to be
     /// begun again with the files that are not in.
     pub async fn commit(&self, now: Timestamp) -> Result<Imported, ImportError> {
+        // One import of the table after the other, from the last look at what is there.
+        let _turn = self.table.importing.lock().await;
         let mut put = self.put.lock().await;
+        if !put.files.is_empty() {
+            let Put { known, files, failed, .. } = &mut *put;
+            if known.is_overtaken(&self.table, files).await? {
+                *failed = true;
+                return Err(ImportError::Overtaken);
+            }
+        }
         self.put_waiting(&mut put).await?;
         self.table.add_put(put.files.clone(), now).await?;
         put.files.clear();
-        put.known.shrink();
+        put.known.committed();
         Ok(std::mem::take(&mut put.imported))
+    }
+
+    #[cfg(test)]
+    pub async fn put_now(&self) -> Result<(), ImportError> {
+        self.put_waiting(&mut *self.put.lock().await).await
     }
 
     /// Puts the rows that wait as files, without those whose events are there already.

@@ -16,7 +16,7 @@ use crate::import::{Import, ImportOptions};
 use crate::lookup::{LookupError, lookup};
 use crate::query::{PreparedQuery, QueryFailure, prepare};
 use crate::scan::Events;
-use crate::schema::{events_schema, stored_events_schema};
+use crate::schema::Content;
 use crate::sql::Limits;
 use crate::storage::{Storage, StorageError};
 use crate::table::{Hot, Table, TableError};
@@ -56,8 +56,8 @@ pub struct Lake {
     tables: RwLock<HashMap<String, Arc<Table>>>,
     /// One table is opened at a time: two callers must not begin the same log twice.
     opening: tokio::sync::Mutex<()>,
-    /// One decoder is kept for appending: its buffers fit already.
-    decoder: Arc<Mutex<Decoder>>,
+    /// One decoder of each content is kept for appending: its buffers fit already.
+    decoders: Arc<[(Content, Mutex<Decoder>); Content::ALL.len()]>,
     /// Both are None only while the lake is dropped.
     runtime: Option<Runtime>,
     query_runtime: Option<Runtime>,
@@ -92,7 +92,7 @@ impl Lake {
             storage,
             tables: RwLock::default(),
             opening: Default::default(),
-            decoder: Arc::default(),
+            decoders: Arc::new(Content::ALL.map(|content| (content, Decoder::of(content).into()))),
             runtime: Some(started("lake")?),
             query_runtime: Some(started("query")?),
         })
@@ -121,12 +121,24 @@ impl Lake {
         self.on_runtime(async move { storage.check().await }).await
     }
 
-    /// Opens a table of CloudTrail events. One that has been there is known to have `reached` a
+    /// See [`Storage::location`].
+    pub fn location(&self, name: &str) -> String {
+        self.storage.location(name)
+    }
+
+    /// Puts a small file beside the tables, or removes it.
+    pub async fn put_beside(&self, name: &str, bytes: Option<Bytes>) -> Result<(), StorageError> {
+        let (storage, name) = (self.storage.clone(), name.to_owned());
+        self.on_runtime(async move { storage.put_beside(&name, bytes).await }).await
+    }
+
+    /// Opens a table. One that has been there is known to have `reached` a
     /// version of its log, and is an error when it is gone or has fallen back; otherwise it is begun
     /// when it is not there. Answers the journal position up to which its rows are durable.
     pub async fn open_table(
         &self,
         name: &str,
+        content: Content,
         reached: Option<u64>,
         now: Timestamp,
     ) -> Result<u64, LakeError> {
@@ -137,7 +149,7 @@ impl Lake {
         let (storage, owned) = (self.storage.clone(), name.to_owned());
         let opened = self.on_runtime(async move {
             storage.check().await?;
-            Table::open(&storage, &owned, stored_events_schema(), reached, now).await
+            Table::open(&storage, &owned, content, reached, now).await
         });
         let table = Arc::new(opened.await?);
         let mut tables = self.tables.write().expect("no holder of this lock can panic");
@@ -165,7 +177,7 @@ impl Lake {
     }
 
     /// Adds rows in memory, visible when this returns. `wanted` names tables with the places of
-    /// their rows; a record is decoded once for all of them. Answers which records cannot be read.
+    /// their rows; a record is decoded once for all tables of one content. Answers which records cannot be read.
     pub async fn append(
         &self,
         rows: Vec<Row>,
@@ -175,8 +187,18 @@ impl Lake {
             .into_iter()
             .map(|(name, places)| Ok((self.table(&name)?, places)))
             .collect::<Result<Vec<_>, LakeError>>()?;
-        let decoder = self.decoder.clone();
-        let appended = tokio::task::spawn_blocking(move || append(&decoder, &rows, &wanted));
+        let decoders = self.decoders.clone();
+        let appended = tokio::task::spawn_blocking(move || {
+            let mut unreadable = Vec::new();
+            for (content, decoder) in decoders.iter() {
+                let of_content = |(table, _): &&(Arc<Table>, _)| table.content == *content;
+                let wanted: Wanted = wanted.iter().filter(of_content).cloned().collect();
+                if !wanted.is_empty() {
+                    unreadable.extend(append(decoder, &rows, &wanted)?);
+                }
+            }
+            Ok::<_, TableError>(unreadable)
+        });
         Ok(appended.await.map_err(TableError::from)??)
     }
 
@@ -231,8 +253,7 @@ impl Lake {
         account: Option<String>,
     ) -> Result<Arc<dyn TableProvider>, LakeError> {
         let table = self.table(name)?;
-        let stored = table.columns.clone();
-        Ok(Arc::new(Events::new(table.view(), events_schema(), stored, account)))
+        Ok(Arc::new(Events::new(table.view(), table.content, account)))
     }
 
     /// Finds out what a statement means over the given tables, by name in lower case.
@@ -273,7 +294,11 @@ fn append(
     let mut unreadable = Vec::new();
     // By place in `rows`: the row of the batch that is being filled.
     let mut placed: Vec<Option<u32>> = vec![None; rows.len()];
-    for (place, row) in rows.iter().enumerate() {
+    let mut is_wanted = vec![false; rows.len()];
+    for place in wanted.iter().flat_map(|(_, places)| places) {
+        is_wanted[*place as usize] = true;
+    }
+    for (place, row) in rows.iter().enumerate().filter(|(place, _)| is_wanted[*place]) {
         let input = RowIn { account: &row.account, record: &row.record };
         let at = decoder.rows() as u32;
         match decoder.push(input) {

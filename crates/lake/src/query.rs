@@ -159,7 +159,11 @@ impl PreparedQuery {
                 done = run => match done {
                     Ok(Ok(())) => return,
                     Ok(Err(error)) => self.failure(error).await,
-                    Err(_) => QueryFailure::Failed("a thread of the query panicked".to_owned()),
+                    // Most likely while decoding.
+                    Err(_) => match self.unreadable_file().await {
+                        Some(found) => QueryFailure::File(found),
+                        None => QueryFailure::Failed("a thread of the query panicked".to_owned()),
+                    },
                 },
                 () = closed.closed() => return,
             };
@@ -212,16 +216,21 @@ impl PreparedQuery {
             DataFusionError::ExecutionJoin(_) => true,
             _ => false,
         };
-        if file_error(&error).is_none() && is_unreadable {
-            let found = tokio::time::timeout(BLAME_MAX, self.unreadable_file()).await;
-            if let Ok(Some(found)) = found {
-                return QueryFailure::File(found);
-            }
+        if file_error(&error).is_none()
+            && is_unreadable
+            && let Some(found) = self.unreadable_file().await
+        {
+            return QueryFailure::File(found);
         }
         failure(error)
     }
 
+    /// Reads the files of the plan, for [`BLAME_MAX`] at most.
     async fn unreadable_file(&self) -> Option<FileError> {
+        tokio::time::timeout(BLAME_MAX, self.first_unreadable_file()).await.ok().flatten()
+    }
+
+    async fn first_unreadable_file(&self) -> Option<FileError> {
         let mut files: Vec<Arc<DataFile>> = Vec::new();
         leaves(&self.plan, &mut |leaf| {
             let source = leaf.downcast_ref::<DataSourceExec>();

@@ -35,6 +35,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
+use crate::schema::Content;
 use stored::Stored;
 
 /// Why a row has no record. Each of these means that a file was damaged or written by somebody else.
@@ -65,7 +66,13 @@ pub fn record_columns() -> impl Iterator<Item = String> {
 /// The exact record of each row of `batch`, which needs the [`record_columns`] and may have others.
 /// Texts may be in any of Arrow's layouts.
 pub fn records(batch: &RecordBatch) -> Result<StringArray, DecodeError> {
-    let event = Stored::of_batch(batch)?;
+    records_of(Content::Events, batch)
+}
+
+/// The same of rows of any content, which need all stored columns.
+pub fn records_of(content: Content, batch: &RecordBatch) -> Result<StringArray, DecodeError> {
+    let object = members::record_of(content);
+    let event = Stored::of_batch(content, batch)?;
     let (shapes, rests) = (binary(batch, "cairn_shape")?, binary(batch, "cairn_rest")?);
     let mut records = StringBuilder::with_capacity(batch.num_rows(), batch.num_rows() * 1024);
     let mut bytes = 0_usize;
@@ -74,7 +81,8 @@ pub fn records(batch: &RecordBatch) -> Result<StringArray, DecodeError> {
         out.clear();
         let damaged = |what| DecodeError::Damaged { row, what };
         let rest = if rests.is_null(row) { &[] } else { rests.value(row) };
-        rebuild::rebuild(&event, row, shapes.value(row), rest, &mut out).map_err(damaged)?;
+        rebuild::rebuild(object, &event, row, shapes.value(row), rest, &mut out)
+            .map_err(damaged)?;
         bytes += out.len();
         if bytes > i32::MAX as usize {
             return Err(DecodeError::TooLarge);

@@ -41,6 +41,7 @@ use datafusion::physical_plan::union::UnionExec;
 use crate::groups::Term;
 use crate::prune::Conditions;
 use crate::record;
+use crate::schema::Content;
 use crate::table::View;
 use crate::table::file::{DataFile, Reader};
 
@@ -55,6 +56,7 @@ const ACCOUNT: &str = "cairn_account";
 #[derive(Debug)]
 pub struct Events {
     view: View,
+    content: Content,
     /// What a query may name.
     columns: SchemaRef,
     /// What files and memory hold.
@@ -64,13 +66,8 @@ pub struct Events {
 }
 
 impl Events {
-    pub fn new(
-        view: View,
-        columns: SchemaRef,
-        stored: SchemaRef,
-        account: Option<String>,
-    ) -> Events {
-        Events { view, columns, stored, account }
+    pub fn new(view: View, content: Content, account: Option<String>) -> Events {
+        Events { view, content, columns: content.published(), stored: content.stored(), account }
     }
 
     pub fn view(&self) -> &View {
@@ -236,7 +233,7 @@ impl TableProvider for Events {
         }
         let exprs = names.iter().map(|name| {
             let expr: Arc<dyn PhysicalExpr> = match *name {
-                RECORD => record_expr(&schema, state)?,
+                RECORD => record_expr(self.content, &schema, state)?,
                 // AWS does not say of what it is the checksum.
                 CHECKSUM => Arc::new(Literal::new(ScalarValue::Utf8(None))),
                 name => Arc::new(Column::new_with_schema(name, &schema)?),
@@ -302,13 +299,17 @@ impl ParquetFileReaderFactory for Files {
 }
 
 /// The record, from all stored columns.
-fn record_expr(stored: &SchemaRef, state: &dyn Session) -> Result<Arc<dyn PhysicalExpr>> {
+fn record_expr(
+    content: Content,
+    stored: &SchemaRef,
+    state: &dyn Session,
+) -> Result<Arc<dyn PhysicalExpr>> {
     let columns = stored.fields().iter().enumerate();
     let arguments = columns.map(|(place, field)| {
         let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), place));
         column
     });
-    let function = Arc::new(ScalarUDF::new_from_impl(Record::new(stored.clone())));
+    let function = Arc::new(ScalarUDF::new_from_impl(Record::new(content, stored.clone())));
     let options = Arc::new(state.config_options().clone());
     let expr = ScalarFunctionExpr::try_new(function, arguments.collect(), stored, options)?;
     Ok(Arc::new(expr))
@@ -317,19 +318,20 @@ fn record_expr(stored: &SchemaRef, state: &dyn Session) -> Result<Arc<dyn Physic
 /// Rebuilds records, byte for byte.
 #[derive(Debug)]
 struct Record {
+    content: Content,
     stored: SchemaRef,
     signature: Signature,
 }
 
 impl Record {
-    fn new(stored: SchemaRef) -> Record {
-        Record { stored, signature: Signature::variadic_any(Volatility::Immutable) }
+    fn new(content: Content, stored: SchemaRef) -> Record {
+        Record { content, stored, signature: Signature::variadic_any(Volatility::Immutable) }
     }
 }
 
 impl PartialEq for Record {
     fn eq(&self, other: &Record) -> bool {
-        self.stored == other.stored
+        self.content == other.content && self.stored == other.stored
     }
 }
 
@@ -337,6 +339,7 @@ impl Eq for Record {}
 
 impl std::hash::Hash for Record {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.content.hash(state);
         self.stored.hash(state);
     }
 }
@@ -357,8 +360,8 @@ impl ScalarUDFImpl for Record {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let columns = ColumnarValue::values_to_arrays(&args.args)?;
         let batch = RecordBatch::try_new(self.stored.clone(), columns)?;
-        let records: StringArray =
-            record::records(&batch).map_err(|error| DataFusionError::External(error.into()))?;
+        let records: StringArray = record::records_of(self.content, &batch)
+            .map_err(|error| DataFusionError::External(error.into()))?;
         Ok(ColumnarValue::Array(Arc::new(records) as ArrayRef))
     }
 }

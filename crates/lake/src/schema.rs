@@ -1,4 +1,4 @@
-//! The columns of a table of events, in one place.
+//! The columns of tables, in one place.
 //!
 //! Names are lower-case, as CloudTrail Lake publishes them ("Supported event schemas"); nested
 //! values inside the `map` columns are kept as JSON text. Lists and maps name their inner fields
@@ -8,6 +8,59 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
+
+/// What the rows of a table are. A table never changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// CloudTrail's management, data and network activity events.
+    Events,
+    /// Events from outside AWS, which came by a channel.
+    Activity,
+}
+
+impl Content {
+    pub const ALL: [Content; 2] = [Content::Events, Content::Activity];
+
+    /// The columns that queries see, in the order in which `SELECT *` shows them.
+    pub fn published(self) -> SchemaRef {
+        match self {
+            Content::Events => events_schema(),
+            Content::Activity => activity_schema(),
+        }
+    }
+
+    /// The columns as they lie in memory: those of [`Content::published`] without `eventjson` and
+    /// `eventjsonchecksum`, which are computed from the rest, and behind them our own.
+    ///
+    /// | column | holds |
+    /// |---|---|
+    /// | `cairn_account` | the account that the row belongs to; it decides who may read it |
+    /// | `cairn_username`, `cairn_resources` | what LookupEvents calls Username and Resources; of events only, as nothing else is looked up |
+    /// | `cairn_shape`, `cairn_rest` | with the other columns, the exact bytes of the record: see [`crate::record`] |
+    pub fn stored(self) -> SchemaRef {
+        let published = self.published();
+        let computed =
+            |field: &&FieldRef| matches!(&**field.name(), "eventjson" | "eventjsonchecksum");
+        let mut columns: Vec<FieldRef> =
+            published.fields().iter().filter(|field| !computed(field)).cloned().collect();
+        columns.push(Arc::new(Field::new("cairn_account", DataType::Utf8, false)));
+        if self == Content::Events {
+            columns.push(column("cairn_username", DataType::Utf8));
+            columns.push(column("cairn_resources", list(texts_of(&["type", "name"]))));
+        }
+        columns.push(Arc::new(Field::new("cairn_shape", DataType::Binary, false)));
+        columns.push(column("cairn_rest", DataType::Binary));
+        Arc::new(Schema::new(columns))
+    }
+
+    /// The columns of files: those of [`Content::stored`], and [`ID_HASH`], which is made of `eventid`
+    /// when a file is written.
+    pub fn in_files(self) -> SchemaRef {
+        let mut columns = self.stored().fields().to_vec();
+        columns.push(column(ID_HASH, DataType::Int32));
+        Arc::new(Schema::new(columns))
+    }
+}
 
 /// Every time is UTC in microseconds: Delta's `timestamp`.
 pub const TIME_ZONE: &str = "UTC";
@@ -55,38 +108,14 @@ pub fn events_schema() -> SchemaRef {
     Arc::new(Schema::new(columns))
 }
 
-/// The columns of an events table as they lie in its files: those of [`events_schema`] without
-/// `eventjson` and `eventjsonchecksum`, which are computed from the rest, and behind them our own.
-///
-/// | column | holds |
-/// |---|---|
-/// | `cairn_account` | the account that the row belongs to; it decides who may read it |
-/// | `cairn_username`, `cairn_resources` | what LookupEvents calls Username and Resources |
-/// | `cairn_shape`, `cairn_rest` | with the other columns, the exact bytes of the record: see [`crate::record`] |
+/// [`Content::stored`] of events.
 pub fn stored_events_schema() -> SchemaRef {
-    let events = events_schema();
-    let computed = |field: &&FieldRef| matches!(&**field.name(), "eventjson" | "eventjsonchecksum");
-    let mut columns: Vec<FieldRef> =
-        events.fields().iter().filter(|field| !computed(field)).cloned().collect();
-    columns.push(Arc::new(Field::new("cairn_account", DataType::Utf8, false)));
-    columns.push(column("cairn_username", DataType::Utf8));
-    columns.push(column("cairn_resources", list(texts_of(&["type", "name"]))));
-    columns.push(Arc::new(Field::new("cairn_shape", DataType::Binary, false)));
-    columns.push(column("cairn_rest", DataType::Binary));
-    Arc::new(Schema::new(columns))
+    Content::Events.stored()
 }
 
 /// The column of files by which a row with a given event ID is found: see
 /// [`crate::groups::codes::id_hash`].
 pub const ID_HASH: &str = "cairn_id_hash";
-
-/// The columns of an events table's files: those of [`stored_events_schema`], and [`ID_HASH`], which
-/// is made of `eventid` when a file is written.
-pub fn file_schema() -> SchemaRef {
-    let mut columns = stored_events_schema().fields().to_vec();
-    columns.push(column(ID_HASH, DataType::Int32));
-    Arc::new(Schema::new(columns))
-}
 
 /// The columns of an event data store that holds AWS Config configuration items.
 pub fn configuration_items_schema() -> SchemaRef {

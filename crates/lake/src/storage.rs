@@ -7,10 +7,11 @@ mod folder;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use durable::Disk;
-use object_store::ObjectStore;
 use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -165,6 +166,25 @@ impl Storage {
     /// The folder of a table, as a store of its own.
     pub fn table(&self, name: &str) -> Arc<dyn ObjectStore> {
         Arc::new(PrefixStore::new(self.root.clone(), self.prefix.clone().join(name)))
+    }
+
+    /// Where a table lies, for other engines: a URL that ends with a slash.
+    pub fn location(&self, name: &str) -> String {
+        format!("{}{name}/", self.url)
+    }
+
+    /// Puts a small file beside the tables, or removes it. The put is durable when this returns.
+    pub async fn put_beside(&self, name: &str, bytes: Option<Bytes>) -> Result<(), StorageError> {
+        self.check().await?;
+        let path = self.prefix.clone().join(name);
+        let done = match bytes {
+            Some(bytes) => self.root.put(&path, bytes.into()).await.map(|_| ()),
+            None => match self.root.delete(&path).await {
+                Err(object_store::Error::NotFound { .. }) => Ok(()),
+                other => other,
+            },
+        };
+        done.map_err(|source| StorageError::of(self.url.as_str(), source))
     }
 
     pub(crate) fn log(&self, name: &str) -> Result<LogStoreRef, StorageError> {

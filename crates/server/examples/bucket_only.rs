@@ -50,13 +50,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     loop {
-        let (connection, _) = listener.accept().await?;
+        let (connection, peer) = listener.accept().await?;
         let door = door.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| {
                 let door = door.clone();
                 async move {
-                    let (response, call) = door.call(request).await;
+                    let (response, call) = door.call(peer.ip(), request).await;
                     eprintln!("{call:?}");
                     Ok::<_, Infallible>(response)
                 }

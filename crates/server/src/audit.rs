@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use event::record::{EventType, Identity, NewEvent, NewResource, ResourceName};
+use event::record::{EventType, Identity, NewEvent, NewResource, ResourceName, Session};
 use event::{AccountId, Limits, Region};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -34,6 +34,8 @@ pub struct Call<'a> {
     pub response_elements: Option<Value>,
     pub additional: Option<Value>,
     pub resources: Vec<NewResource>,
+    /// AWS: what somebody does to a resource of another account is recorded in both.
+    pub copy_to: Option<AccountId>,
 }
 
 /// Makes the event and waits until it is durable.
@@ -83,6 +85,22 @@ pub async fn record(
         event.response_elements = Value::Null;
         record = event.to_json();
     }
+    let copy = call.copy_to.filter(|owner| *owner != tenant).map(|owner| {
+        let shared = crate::chance::uuid(node.chance.as_ref());
+        event.shared_event_id = Some(shared);
+        record = event.to_json();
+        event.event_id = crate::chance::uuid(node.chance.as_ref());
+        event.recipient_account = owner;
+        event.identity = Identity::AwsAccount {
+            account: tenant,
+            principal_id: Some(call.caller.principal_id().to_owned()),
+        };
+        (owner, event.to_json())
+    });
+    if let Some((owner, copy)) = copy {
+        let copy = event::redact(&copy);
+        intake::accept_own(&node.journal, origin, &owner, now, &copy).await?;
+    }
     let record = event::redact(&record);
     intake::accept_own(&node.journal, origin, &tenant, now, &record).await?;
     Ok(())
@@ -102,6 +120,26 @@ fn identity(caller: &Caller) -> Identity {
             user_name: name.clone(),
             access_key_id,
             session: None,
+        },
+        access::Identity::AssumedRole {
+            role,
+            principal_id,
+            session,
+            issued,
+            source_identity,
+            ..
+        } => Identity::AssumedRole {
+            account,
+            role_id: principal_id.split(':').next().unwrap_or_default().to_owned(),
+            role_arn: caller.role_arn().unwrap_or_default(),
+            role_name: role.clone(),
+            session_name: session.clone(),
+            access_key_id,
+            session: Session {
+                created: *issued,
+                mfa_authenticated: false,
+                source_identity: source_identity.clone(),
+            },
         },
         access::Identity::Service { principal } => {
             Identity::AwsService { invoked_by: principal.clone() }

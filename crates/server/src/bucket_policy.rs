@@ -1,50 +1,58 @@
-//! What a bucket's policy says about a request, for the bucket door.
+//! Whether a request to the bucket door may go on, by the policies of the caller and of the bucket.
 //!
-//! The owner's callers may do everything that no statement denies. CloudTrail's own puts need an
-//! Allow as in AWS, with the trail in `aws:SourceArn`: the policy that AWS documents works as it is.
+//! CloudTrail's own puts come with the trail in `aws:SourceArn`: the bucket policy that AWS documents
+//! works as it is.
 
 use delivery::destination::SOURCE_ARN_HEADER;
+use event::Region;
 
 use crate::access::Identity;
-use crate::access::policy::{Asker, Decision, Policy, PolicyKind, Question};
+use crate::access::policy::{Asker, Policy, PolicyKind, Question};
+use crate::accounts::Accounts;
+use crate::authorization::{Asking, Attached, Wish, judge};
 use crate::doors::bucket::PolicyQuestion;
 
-/// Whether the request may go on. A policy that cannot be read denies everyone but nobody asks
-/// then: it could not have been put.
-pub fn permits(asked: &PolicyQuestion<'_>) -> bool {
-    let Ok(policy) = Policy::parse(asked.policy, PolicyKind::Resource) else { return false };
+/// A policy that cannot be read denies everyone, but nobody asks then: it could not have been put.
+pub fn permits(accounts: &Accounts, asked: &PolicyQuestion<'_>) -> bool {
     let header = |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok());
-    let arn = asked.caller.arn().unwrap_or_default();
-    let mut context: Vec<(&str, &str)> = Vec::new();
+    let mut context: Vec<(String, String)> = Vec::new();
     if let Some(acl) = header("x-amz-acl") {
-        context.push(("s3:x-amz-acl", acl));
+        context.push(("s3:x-amz-acl".to_owned(), acl.to_owned()));
     }
-    let asker = match asked.caller.identity() {
-        Identity::Service { principal } => {
-            if let Some(source) = header(SOURCE_ARN_HEADER) {
-                context.push(("aws:SourceArn", source));
-                if let Some(account) = source.split(':').nth(4) {
-                    context.push(("aws:SourceAccount", account));
-                }
+    if let Identity::Service { principal } = asked.caller.identity() {
+        if let Some(source) = header(SOURCE_ARN_HEADER) {
+            context.push(("aws:SourceArn".to_owned(), source.to_owned()));
+            if let Some(account) = source.split(':').nth(4) {
+                context.push(("aws:SourceAccount".to_owned(), account.to_owned()));
             }
-            Asker::Service(principal)
         }
-        _ => {
-            context.push(("aws:PrincipalArn", &arn));
-            context.push(("aws:PrincipalAccount", asked.caller.account().as_str()));
-            Asker::Account { account: asked.caller.account().as_str(), arn: &arn }
-        }
+        let context: Vec<(&str, &str)> =
+            context.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let question = Question {
+            asker: Asker::Service(principal),
+            action: asked.action,
+            resource: asked.resource,
+            context: &context,
+        };
+        let policy = asked.policy.and_then(|text| Policy::parse(text, PolicyKind::Resource).ok());
+        return policy.is_some_and(|policy| {
+            policy.decide(&question) == crate::access::policy::Decision::Allowed
+        });
+    }
+    let Ok(region) = Region::parse(asked.region) else { return false };
+    let asking = Asking {
+        caller: asked.caller,
+        source_ip: asked.source_ip,
+        user_agent: asked.user_agent,
+        region: &region,
+        now: asked.now,
     };
-    let decision = policy.decide(&Question {
-        asker,
+    let wish = Wish {
         action: asked.action,
         resource: asked.resource,
+        owner: asked.owner,
+        policy: asked.policy.map(Attached::Text),
         context: &context,
-    });
-    let own = matches!(asker, Asker::Account { account, .. } if account == asked.owner);
-    match decision {
-        Decision::Allowed => true,
-        Decision::ExplicitlyDenied => false,
-        Decision::NotAllowed => own,
-    }
+    };
+    judge(accounts, &asking, &wish).is_ok()
 }

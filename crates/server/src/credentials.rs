@@ -1,11 +1,11 @@
-//! Who may come in: the first access key and ingest token, made on the first start, and the key
-//! that delivery uses on our own bucket door.
+//! The first access key and ingest token, made on the first start, and what client commands read of
+//! a node.
 //!
 //! ```text
 //!   DIR/credentials    AWS shared-credentials file, mode 0600: the key, the account, the token
 //!   DIR/node.json      what client commands need: endpoint, account, Region
 //! ```
-//! Delivery's own key is made anew at each start and never leaves memory.
+//! The key belongs to the user `admin` of the node's first account, which may do everything there.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,14 +19,14 @@ use event::AccountId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::access::token::{IssuedToken, TokenRing};
-use crate::access::{Identity, Key, KeyRing, Secret, token};
+use crate::access::token::IssuedToken;
+use crate::access::{Secret, token};
+use crate::accounts::{self, AccessError, Accounts, NewKey, NodeSecret};
 use crate::chance::{self, Chance};
 use crate::settings::Settings;
 
-/// The principal that delivers, as in AWS.
-pub const DELIVERY_PRINCIPAL: &str = "cloudtrail.amazonaws.com";
 const USER: &str = "admin";
+const ADMINISTRATOR: &str = "AdministratorAccess";
 const TOKEN_NAME: &str = "first";
 
 /// What the first start made and every start reads.
@@ -73,8 +73,12 @@ pub enum CredentialsError {
         "this data folder belongs to account {was}, not {wanted}; start without --account, or with another --data"
     )]
     OtherAccount { was: String, wanted: String },
-    #[error("ingest tokens in the catalog")]
+    #[error("accounts in the catalog")]
     Catalog(#[from] catalog::CatalogError),
+    #[error("the node's secret")]
+    Secret(#[from] accounts::SecretError),
+    #[error("the node's first account")]
+    First(#[from] AccessError),
 }
 
 pub fn credentials_path(data: &Path) -> PathBuf {
@@ -107,14 +111,14 @@ pub fn read_node_file(data: &Path) -> Result<Option<NodeFile>, CredentialsError>
     }
 }
 
-/// Reads the credentials, or makes them on the first start; then builds the key ring.
+/// Reads the credentials, or makes them on the first start; then everything about accounts.
 pub async fn open(
     settings: &Settings,
     catalog: &Catalog,
     disk: &dyn Disk,
     chance: &dyn Chance,
     now: Timestamp,
-) -> Result<(Credentials, Keys), CredentialsError> {
+) -> Result<(Credentials, Accounts), CredentialsError> {
     let account = settings.account;
     if let Some(node) = read_node_file(&settings.data)?
         && node.account != account.as_str()
@@ -160,8 +164,43 @@ pub async fn open(
             },
         );
     }
-    let keys = Keys::new(&credentials, &account, tokens, chance);
-    Ok((credentials, keys))
+    let secret = NodeSecret::open(&settings.data.join("keys"), disk, chance)?;
+    let access = catalog.access().await?;
+    let accounts = Accounts::new(secret, account, access, tokens, chance);
+    declare_first(&accounts, &credentials, catalog, chance, now).await?;
+    Ok((credentials, accounts))
+}
+
+/// Makes the first account, its administrator and the key in the credentials file, as far as they are
+/// not there.
+async fn declare_first(
+    accounts: &Accounts,
+    credentials: &Credentials,
+    catalog: &Catalog,
+    chance: &dyn Chance,
+    now: Timestamp,
+) -> Result<(), AccessError> {
+    use catalog::PrincipalKind::User;
+    let account = *accounts.operator();
+    if !accounts.has(&account) {
+        accounts.create_account(catalog, account, "operator", now).await?;
+    }
+    if accounts.principal(&account, User, USER).is_none() {
+        let id = &credentials.user_id;
+        accounts.declare_user(catalog, account, USER, id, now).await?;
+        let document = accounts::ADMINISTRATOR;
+        accounts.put_policy(catalog, account, User, USER, ADMINISTRATOR, document).await?;
+    }
+    let has_key =
+        accounts.keys(&account, Some(USER)).iter().any(|key| key.id == credentials.access_key_id);
+    if !has_key {
+        let key = NewKey {
+            id: credentials.access_key_id.clone(),
+            secret: credentials.secret_access_key.clone(),
+        };
+        accounts.keep_key(catalog, chance, account, USER, &key, now).await?;
+    }
+    Ok(())
 }
 
 /// Tells client commands where the server is. Written once the port is open.
@@ -178,15 +217,11 @@ pub fn write_node_file(settings: &Settings, disk: &dyn Disk) -> Result<(), Crede
 }
 
 fn make(chance: &dyn Chance) -> Credentials {
-    let mut secret = [0; 30];
-    chance.fill(&mut secret);
     let mut token_bytes = [0; 32];
     chance.fill(&mut token_bytes);
-    use base64::Engine;
     Credentials {
         access_key_id: format!("AKIA{}", chance::base32(chance, 16)),
-        // 30 bytes make 40 characters of base64, as AWS's secrets have.
-        secret_access_key: Secret::new(base64::engine::general_purpose::STANDARD.encode(secret)),
+        secret_access_key: accounts::new_secret(chance),
         user_id: format!("AIDA{}", chance::base32(chance, 17)),
         ingest_token: token::generate(&token_bytes).0,
     }
@@ -229,69 +264,4 @@ pub fn parse(text: &str, path: &Path) -> Result<Credentials, CredentialsError> {
         user_id: value("cairn_user_id")?,
         ingest_token: Secret::new(value("cairn_ingest_token")?),
     })
-}
-
-/// Every key and token that opens a door, in memory.
-#[derive(Debug)]
-pub struct Keys {
-    by_id: HashMap<String, Key>,
-    tokens: HashMap<[u8; 32], IssuedToken>,
-    delivery_key_id: String,
-}
-
-impl Keys {
-    fn new(
-        credentials: &Credentials,
-        account: &AccountId,
-        tokens: HashMap<[u8; 32], IssuedToken>,
-        chance: &dyn Chance,
-    ) -> Keys {
-        let mut by_id = HashMap::new();
-        by_id.insert(
-            credentials.access_key_id.clone(),
-            Key {
-                secret: credentials.secret_access_key.clone(),
-                account: *account,
-                identity: Identity::User {
-                    name: USER.to_owned(),
-                    path: "/".to_owned(),
-                    principal_id: credentials.user_id.clone(),
-                },
-                active: true,
-                session_token: None,
-            },
-        );
-        let delivery_key_id = format!("AKIA{}", chance::base32(chance, 16));
-        by_id.insert(
-            delivery_key_id.clone(),
-            Key {
-                secret: Secret::new(chance::base32(chance, 52)),
-                account: *account,
-                identity: Identity::Service { principal: DELIVERY_PRINCIPAL.to_owned() },
-                active: true,
-                session_token: None,
-            },
-        );
-        Keys { by_id, tokens, delivery_key_id }
-    }
-
-    pub fn delivery_key_id(&self) -> &str {
-        &self.delivery_key_id
-    }
-
-    pub fn delivery_secret(&self) -> &str {
-        self.by_id.get(&self.delivery_key_id).map_or("", |key| key.secret.reveal())
-    }
-}
-
-impl KeyRing for Keys {
-    fn find(&self, access_key_id: &str) -> Option<Key> {
-        self.by_id.get(access_key_id).cloned()
-    }
-}
-
-impl TokenRing for Keys {
-    fn find(&self, sha256: &[u8; 32]) -> Option<IssuedToken> {
-        self.tokens.get(sha256).cloned()
-    }
 }

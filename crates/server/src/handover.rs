@@ -152,10 +152,20 @@ impl Handover {
 
     /// Has everything below `seq` that this trail selected been handed over?
     pub fn is_drained(&self, trail_arn: &str, seq: u64) -> bool {
+        self.is_handed_over(seq, |arn, _| arn == trail_arn)
+    }
+
+    /// As [`Handover::is_drained`], of one account's events.
+    pub fn is_drained_of(&self, trail_arn: &str, account: &str, seq: u64) -> bool {
+        self.is_handed_over(seq, |arn, of| arn == trail_arn && of == account)
+    }
+
+    /// `is_meant` is asked with the ARN of a trail and an account.
+    fn is_handed_over(&self, seq: u64, is_meant: impl Fn(&str, &str) -> bool) -> bool {
         let inner = self.lock();
         inner.recovered
             && inner.read >= seq
-            && inner.open.iter().all(|stream| stream.trail_arn != trail_arn)
-            && inner.waiting.values().all(|w| w.header.trail_arn != trail_arn)
+            && !inner.open.iter().any(|stream| is_meant(&stream.trail_arn, &stream.account))
+            && !inner.waiting.values().any(|w| is_meant(&w.header.trail_arn, &w.header.account))
     }
 }

@@ -54,6 +54,14 @@ pub fn answer(
     response
 }
 
+/// The answer with its request's ID in the header that AWS has for it.
+pub fn identified(mut response: Response<Body>, request_id: &str) -> Response<Body> {
+    if let Ok(id) = header::HeaderValue::from_str(request_id) {
+        response.headers_mut().insert("x-amzn-requestid", id);
+    }
+    response
+}
+
 /// A header as text, if it is there once and is text.
 pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())

@@ -5,14 +5,18 @@
 //!   body ─ inflate (bounded) ─ split + check (one scan) ─ account, time ─ redact ─ frame ─▶ journal ─▶ Posted
 //! ```
 
+use std::borrow::Cow;
 use std::io::Read;
 
-use event::{AccountId, Limits, Place, Records};
+use event::copy::{CopyRules, copied};
+use event::limits::{EVENT_BYTES_MAX, LARGE_EVENT_BYTES_MAX};
+use event::{AccountId, Limits, Place, Records, Refusal};
 use jiff::Timestamp;
 use journal::{Accepted, Batch, Journal};
 use serde::Serialize;
+use uuid::Uuid;
 
-use crate::entry::{EntryHead, HEAD_BYTES, Origin};
+use crate::entry::{EntryHead, HEAD_BYTES, Origin, encode_destinations};
 use crate::settings::Settings;
 
 /// How many bytes of posted bodies may be in memory at once, packed and unpacked. Requests wait
@@ -40,7 +44,7 @@ impl Budget {
 /// Records refused beyond this many are counted, not listed.
 const REFUSALS_LISTED_MAX: usize = 1000;
 /// Events further in the future than this are taken for a clock gone wrong.
-const FUTURE_SECONDS_MAX: i64 = 24 * 3600;
+pub const FUTURE_SECONDS_MAX: i64 = 24 * 3600;
 
 /// What became of a posted body.
 #[derive(Debug)]
@@ -144,6 +148,8 @@ pub struct Checked {
 /// Splits and checks a body. Pure: the same bytes and `now` give the same answer.
 pub fn check(body: &[u8], tenant: &AccountId, now: Timestamp, settings: &Settings) -> Checked {
     let limits = Limits {
+        // Who may have no more than 256 KB gets a copy that is cut.
+        record_bytes_max: LARGE_EVENT_BYTES_MAX,
         latest: Some(now + jiff::SignedDuration::from_secs(FUTURE_SECONDS_MAX)),
         ..Limits::default()
     };
@@ -165,7 +171,7 @@ pub fn check(body: &[u8], tenant: &AccountId, now: Timestamp, settings: &Setting
             }
         };
         if let Some(recipient) = header.recipient()
-            && !settings.intake_accounts.admits(tenant, &recipient)
+            && !settings.intake_accounts.admits(&settings.account, tenant, &recipient)
         {
             let reason = format!(
                 "recipientAccountId {recipient} is not an account you may post for; \
@@ -174,15 +180,32 @@ pub fn check(body: &[u8], tenant: &AccountId, now: Timestamp, settings: &Setting
             refuse(&mut checked, item.place, reason);
             continue;
         }
-        let raw = event::compact(raw);
-        if settings.redact && header.may_hold_secrets {
-            let redacted = event::redact(&raw);
-            checked.batch.push(&[&head, &redacted]);
-        } else {
-            checked.batch.push(&[&head, &raw]);
+        let compact = event::compact(raw);
+        let record = match settings.redact && header.may_hold_secrets {
+            true => event::redact(&compact),
+            false => Cow::Borrowed(&*compact),
+        };
+        if let Err(refusal) = refuse_uncuttable(&record) {
+            refuse(&mut checked, item.place, refusal.to_string());
+            continue;
         }
+        checked.batch.push(&[&head, &record]);
     }
     checked
+}
+
+/// What is in the journal must be deliverable to everybody: a record that is too large for a trail
+/// must have something that CloudTrail cuts.
+fn refuse_uncuttable(record: &[u8]) -> Result<(), Refusal> {
+    if record.len() <= EVENT_BYTES_MAX {
+        return Ok(());
+    }
+    let header = event::read_again(record)?;
+    let bytes = copied(record, &header, &CopyRules::STANDARD).len();
+    match bytes > EVENT_BYTES_MAX {
+        true => Err(Refusal::TooLarge { bytes, max: EVENT_BYTES_MAX }),
+        false => Ok(()),
+    }
 }
 
 fn refuse(checked: &mut Checked, place: Place, reason: String) {
@@ -217,5 +240,25 @@ pub async fn accept_own(
     let head = EntryHead { origin, accepted_ms: now.as_millisecond(), tenant: *tenant }.encode();
     let mut batch = Batch::with_capacity(record.len() + HEAD_BYTES + 64);
     batch.push(&[&head, record]);
+    journal.append(batch).await
+}
+
+/// Accepts events that were put into a channel of `owner`, for the event data stores that are its
+/// destinations now.
+pub async fn accept_put(
+    journal: &Journal,
+    owner: &AccountId,
+    stores: &[Uuid],
+    now: Timestamp,
+    records: &[Vec<u8>],
+) -> Result<Accepted, journal::AppendError> {
+    let head =
+        EntryHead { origin: Origin::Channel, accepted_ms: now.as_millisecond(), tenant: *owner };
+    let (head, stores) = (head.encode(), encode_destinations(stores));
+    let bytes: usize = records.iter().map(|record| record.len() + stores.len() + 64).sum();
+    let mut batch = Batch::with_capacity(bytes);
+    for record in records {
+        batch.push(&[&head, &stores, record]);
+    }
     journal.append(batch).await
 }

@@ -54,6 +54,13 @@ pub enum Columns {
     Activity,
 }
 
+impl Columns {
+    /// Are rows of this kind kept yet? Stores of the others stay empty.
+    pub fn are_kept(self) -> bool {
+        matches!(self, Columns::Events | Columns::Activity)
+    }
+}
+
 /// An accepted event on its way into tables.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -91,6 +98,9 @@ pub enum LakeFault {
     /// Worth trying again.
     #[error("table {table}: {detail}")]
     Store { table: String, detail: String },
+    /// An import is lost and has to be begun anew with all files that are not in.
+    #[error("table {table}: {detail}")]
+    BeginAgain { table: String, detail: String },
 }
 
 impl LakeFault {
@@ -100,7 +110,8 @@ impl LakeFault {
             LakeFault::NoSuchTable(table)
             | LakeFault::Damaged { table, .. }
             | LakeFault::Full { table }
-            | LakeFault::Store { table, .. } => table,
+            | LakeFault::Store { table, .. }
+            | LakeFault::BeginAgain { table, .. } => table,
         }
     }
 
@@ -123,6 +134,7 @@ impl LakeFault {
             LakeFault::Store { .. } => {
                 format!("{table} cannot be reached now: its storage fails. Try again later.")
             }
+            LakeFault::BeginAgain { detail, .. } => format!("{table}: {detail}."),
         }
     }
 }
@@ -148,6 +160,7 @@ pub struct Position {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readable {
     pub table: TableName,
+    pub columns: Columns,
     /// Only the rows of this account; `None` is all.
     pub account: Option<AccountId>,
 }
@@ -280,6 +293,12 @@ pub trait Lake: Send + Sync + Debug + 'static {
     /// commit: rows up to there need not be appended again. 0 for a new table. May be called for a
     /// table that is open, also by two at once.
     async fn open_table(&self, table: &TableName, columns: Columns) -> Result<u64, LakeFault>;
+
+    /// Where the table lies, for other engines: a URL that ends with a slash.
+    fn location(&self, table: &TableName) -> String;
+
+    /// Puts `federation.json` beside the tables, or removes it.
+    async fn put_listing(&self, text: Option<String>) -> Result<(), LakeFault>;
 
     /// Removes the table with all its files. Removing what is not there is no fault.
     async fn remove_table(&self, table: &TableName) -> Result<(), LakeFault>;

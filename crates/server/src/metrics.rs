@@ -81,10 +81,15 @@ struct TableLabels {
 #[allow(non_camel_case_types, reason = "the variants are the label's values")]
 enum DoorName {
     cloudtrail,
+    cloudtrail_data,
     sts,
+    organizations,
+    tagging,
+    neighbours,
     events,
     imports,
     lookup,
+    access,
     bucket,
     health,
     metrics,
@@ -263,10 +268,15 @@ impl Metrics {
     pub fn request(&self, door: Door, status: StatusCode, took: Duration) {
         let door = match door {
             Door::CloudTrail => DoorName::cloudtrail,
+            Door::CloudTrailData => DoorName::cloudtrail_data,
             Door::Sts => DoorName::sts,
+            Door::Organizations => DoorName::organizations,
+            Door::Tagging => DoorName::tagging,
+            Door::Neighbours => DoorName::neighbours,
             Door::Events => DoorName::events,
             Door::Imports => DoorName::imports,
             Door::Lookup => DoorName::lookup,
+            Door::Access => DoorName::access,
             Door::Bucket => DoorName::bucket,
             Door::Health => DoorName::health,
             Door::Metrics => DoorName::metrics,

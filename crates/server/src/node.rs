@@ -23,9 +23,12 @@ use journal::{Condition, Journal};
 use tokio::sync::watch;
 
 use crate::access::{AuthError, Dialect, Judgement, Refusal, ReplayGuard, Verified, Verifier};
+use crate::accounts::Accounts;
 use crate::chance::Chance;
+use crate::channels::LatestPuts;
 use crate::clock::Clock;
-use crate::credentials::{self, Credentials, Keys};
+use crate::credentials::{self, Credentials};
+use crate::dashboards::managed::ManagedDashboards;
 use crate::digest_keys::DigestKeys;
 use crate::doors::bucket::BucketDoor;
 use crate::handover::Handover;
@@ -33,11 +36,14 @@ use crate::imports::Imports;
 use crate::indexing::Indexing;
 use crate::intake::Budget;
 use crate::lake::Lake;
+use crate::memberships::Memberships;
 use crate::metrics::Metrics;
 use crate::queries::Queries;
 use crate::sample_queries::SampleQueries;
 use crate::settings::{self, Settings};
+use crate::store_table::StoreTable;
 use crate::throttle::Throttle;
+use crate::trail_table::TrailTable;
 
 /// How long connecting to a store and putting one file may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -65,12 +71,14 @@ pub struct Node {
     pub verifier: Verifier,
     replays: Mutex<ReplayGuard>,
     pub intake_budget: Budget,
-    pub keys: Arc<Keys>,
+    pub accounts: Arc<Accounts>,
     pub digest_keys: DigestKeys,
     pub handover: Handover,
     pub imports: Imports,
     pub queries: Queries,
+    pub latest_puts: LatestPuts,
     pub samples: SampleQueries,
+    pub dashboards: ManagedDashboards,
     pub metrics: Metrics,
     pub credentials: Credentials,
     store: Option<HttpClient>,
@@ -78,6 +86,8 @@ pub struct Node {
     trails_changed: watch::Sender<u64>,
     stores_changed: watch::Sender<u64>,
     pub indexing: Indexing,
+    /// The first entry of this run.
+    first_seq: u64,
     /// By account and Region.
     pub lookup_throttle: Throttle<(AccountId, Region)>,
     stopping: AtomicBool,
@@ -145,19 +155,23 @@ impl Node {
         .expect("opening does not panic")?;
         let catalog = Catalog::open(&data.join("catalog.sqlite")).await?;
         let now = seams.clock.now();
-        let (credentials, keys) =
+        let (credentials, accounts) =
             credentials::open(&settings, &catalog, seams.disk.as_ref(), seams.chance.as_ref(), now)
                 .await?;
-        let keys = Arc::new(keys);
+        let accounts = Arc::new(accounts);
         let digest_keys = DigestKeys::new(&data.join("keys"));
         let clock = seams.clock.clone();
         let buckets = BucketDoor::new(
             Arc::new(store),
-            keys.clone(),
+            accounts.clone(),
             Arc::new(move || clock.now()),
-            Arc::new(crate::bucket_policy::permits),
+            {
+                let accounts = accounts.clone();
+                Arc::new(move |asked| crate::bucket_policy::permits(&accounts, asked))
+            },
             settings.bucket_host_suffixes.clone(),
         );
+        let first_seq = journal.next_seq();
         let (trails_changed, _) = watch::channel(0);
         let (stores_changed, _) = watch::channel(0);
         Ok(Arc::new(Node {
@@ -172,12 +186,14 @@ impl Node {
             verifier: Verifier::default(),
             replays: Mutex::new(ReplayGuard::new(REPLAYS_KEPT_MAX, RETRY_GRACE, RETRIES_MAX)),
             intake_budget: Budget::new(INTAKE_BYTES_MAX),
-            keys,
+            accounts,
             digest_keys,
             handover: Handover::default(),
             imports: Imports::new(settings.imports.memory_bytes_max),
             queries: Queries::new(&data),
+            latest_puts: LatestPuts::default(),
             samples: SampleQueries::default(),
+            dashboards: ManagedDashboards::default(),
             metrics: Metrics::new(),
             credentials,
             store: seams.store,
@@ -185,6 +201,7 @@ impl Node {
             trails_changed,
             stores_changed,
             indexing: Indexing::default(),
+            first_seq,
             lookup_throttle: Throttle::default(),
             stopping: AtomicBool::new(false),
             settings,
@@ -198,8 +215,8 @@ impl Node {
             return Ok(destination.clone());
         }
         let own = || {
-            let (key_id, secret) = (self.keys.delivery_key_id(), self.keys.delivery_secret());
-            store_settings(self.endpoint(), self.settings.region.as_str(), key_id, secret)
+            let (key_id, secret) = self.accounts.delivery_key();
+            store_settings(self.endpoint(), self.settings.region.as_str(), &key_id, secret.reveal())
         };
         let destination = match (destinations.values().next(), &self.settings.destination) {
             // All buckets lie in one store and share its connections.
@@ -224,18 +241,30 @@ impl Node {
         Ok(destination)
     }
 
-    /// The store from which an import reads a bucket: the node's own if it has a bucket of that
-    /// name, else the one that log files go to. The node's own is read as its owner reads it, so a
-    /// bucket policy that is about CloudTrail's deliveries need not speak of it.
-    pub fn source(&self, bucket: &str) -> Result<Arc<Destination>, DeliveryFailure> {
+    /// The store from which an account's import reads a bucket: the node's own if it has a bucket of
+    /// that name, else the one that log files go to. The node's own is read by the account's service
+    /// role, so a bucket policy that is about CloudTrail's deliveries need not speak of it.
+    pub fn source(
+        &self,
+        account: &AccountId,
+        bucket: &str,
+    ) -> Result<Arc<Destination>, DeliveryFailure> {
         let embedded = matches!(self.settings.destination, settings::Destination::Embedded);
         if !embedded && !self.buckets.has_bucket(bucket) {
-            return self.destination(bucket);
+            // The other store knows the node by one key, which may read what is not the account's.
+            return match account == self.accounts.operator() {
+                true => self.destination(bucket),
+                false => Err(DeliveryFailure {
+                    code: "AccessDenied".to_owned(),
+                    status: Some(403),
+                    detail: format!("account {account} may not read the operator's store"),
+                    retry: false,
+                }),
+            };
         }
-        let Credentials { access_key_id, secret_access_key, .. } = &self.credentials;
+        let (key_id, secret) = self.accounts.service_key(account, self.chance.as_ref());
         let region = self.settings.region.as_str();
-        let own =
-            store_settings(self.endpoint(), region, access_key_id, secret_access_key.reveal());
+        let own = store_settings(self.endpoint(), region, &key_id, secret.reveal());
         self.connected(&own, bucket).map(Arc::new)
     }
 
@@ -289,6 +318,20 @@ impl Node {
         self.trails_changed.subscribe()
     }
 
+    /// Which trails want an event, as the catalog has it now.
+    pub async fn trail_table(&self) -> Result<TrailTable, catalog::CatalogError> {
+        let versions = self.catalog.trail_versions().await?;
+        let memberships = Memberships::new(self.catalog.memberships().await?);
+        Ok(TrailTable::new(versions, memberships))
+    }
+
+    /// Which event data stores want an event, as the catalog has it now.
+    pub async fn store_table(&self) -> Result<StoreTable, catalog::CatalogError> {
+        let versions = self.catalog.event_data_store_versions().await?;
+        let memberships = Memberships::new(self.catalog.memberships().await?);
+        Ok(StoreTable::new(versions, memberships))
+    }
+
     /// Workers that follow the event data stores' states look again.
     pub fn stores_changed(&self) {
         self.stores_changed.send_modify(|count| *count += 1);
@@ -309,6 +352,12 @@ impl Node {
     /// Can events be taken now? While they cannot, nothing may happen that would have to be recorded.
     pub fn accepts(&self) -> bool {
         self.journal.state().condition == Condition::Accepting
+    }
+
+    /// Is what was accepted before this run visible again? After a start the newest events have to be
+    /// read from the journal once more, and until then a query would find too few.
+    pub fn shows_what_was_before(&self) -> bool {
+        self.indexing.progress().next_seq >= self.first_seq
     }
 
     /// The journal no longer knows what is on disk: only a restart helps.

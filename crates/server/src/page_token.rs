@@ -11,16 +11,22 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use event::lookup::Place;
+use event::lookup::{Page, Place};
 use jiff::Timestamp;
 
-const CHECK_BYTES: usize = 16;
+pub const CHECK_BYTES: usize = 16;
 const HEAD_BYTES: usize = CHECK_BYTES + 8;
+
+/// The token of the page after this one, if there is one.
+pub fn after(query: &[&str], page: &Page) -> Option<String> {
+    let last = page.events.last().filter(|_| page.more)?;
+    Some(seal(query, &last.place()))
+}
 
 /// The token of the page after `place`, for the query that `query` describes.
 pub fn seal(query: &[&str], place: &Place) -> String {
     let time_us = place.event_time.as_microsecond().to_le_bytes();
-    let mut token = check(query, &time_us, &place.event_id).to_vec();
+    let mut token = check(query, &[&time_us, place.event_id.as_bytes()]).to_vec();
     token.extend_from_slice(&time_us);
     token.extend_from_slice(place.event_id.as_bytes());
     URL_SAFE_NO_PAD.encode(token)
@@ -33,22 +39,24 @@ pub fn open(query: &[&str], token: &str) -> Option<Place> {
     let (found, time_us) = head.split_at(CHECK_BYTES);
     let time_us: [u8; 8] = time_us.try_into().ok()?;
     let event_id = std::str::from_utf8(event_id).ok()?;
-    if found != check(query, &time_us, event_id) {
+    if found != check(query, &[&time_us, event_id.as_bytes()]) {
         return None;
     }
     let event_time = Timestamp::from_microsecond(i64::from_le_bytes(time_us)).ok()?;
     Some(Place { event_time, event_id: event_id.to_owned() })
 }
 
-fn check(query: &[&str], time_us: &[u8; 8], event_id: &str) -> [u8; CHECK_BYTES] {
+/// Binds the parts of a place to the parts of a query: only who knows both can make it.
+pub fn check(query: &[&str], place: &[&[u8]]) -> [u8; CHECK_BYTES] {
     let mut context = Context::new(&SHA256);
     for part in query {
         // With its length, so that no two queries read the same.
         context.update(&(part.len() as u64).to_le_bytes());
         context.update(part.as_bytes());
     }
-    context.update(time_us);
-    context.update(event_id.as_bytes());
+    for part in place {
+        context.update(part);
+    }
     let mut check = [0; CHECK_BYTES];
     check.copy_from_slice(&context.finish().as_ref()[..CHECK_BYTES]);
     check

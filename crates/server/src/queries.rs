@@ -28,10 +28,9 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::lake::{
-    Ask, LakeFault, Prepared, Progress, QueryFault, QueryLimits, Readable, TableName,
-};
+use crate::lake::{Ask, LakeFault, Prepared, Progress, QueryFault, QueryLimits, Readable};
 use crate::node::Node;
+use crate::operations::event_data_stores;
 use results::{Results, ResultsWriter, Row};
 
 /// How long the lake may take to notice that nobody wants the answer any more.
@@ -458,7 +457,7 @@ async fn readable(node: &Node, store: &QueryStore) -> Result<Readable, QueryFaul
     })?;
     let found = found.filter(|found| found.arn == store.arn).ok_or_else(gone)?;
     match found.state.deletion {
-        Deletion::None => Ok(Readable { table: TableName::of_store(&found.id), account: None }),
+        Deletion::None => Ok(event_data_stores::readable(&found)),
         Deletion::Pending { .. } | Deletion::Removing => Err(gone()),
     }
 }

@@ -135,6 +135,9 @@ pub struct LakeSettings {
     pub read_bytes_max: usize,
     /// Quotas of CloudTrail (spec o), adjustable here.
     pub event_data_stores_per_region_max: usize,
+    /// Custom dashboards of an account.
+    pub dashboards_per_region_max: usize,
+    pub channels_per_region_max: usize,
     /// LookupEvents of one account in one Region. AWS: 2. None: as many as can be answered.
     pub lookup_events_per_second: Option<u32>,
 }
@@ -147,6 +150,8 @@ impl Default for LakeSettings {
             hot_bytes_max: 256 << 20,
             read_bytes_max: 4 << 20,
             event_data_stores_per_region_max: 10,
+            dashboards_per_region_max: 100,
+            channels_per_region_max: 25,
             lookup_events_per_second: None,
         }
     }
@@ -155,17 +160,19 @@ impl Default for LakeSettings {
 /// Which `recipientAccountId` values a caller may post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IntakeAccounts {
-    /// The caller's own account and these.
+    /// The caller's own account and, for callers of the operator's account, these.
     Listed(BTreeSet<AccountId>),
     Any,
 }
 
 impl IntakeAccounts {
-    pub fn admits(&self, caller: &AccountId, recipient: &AccountId) -> bool {
-        match self {
+    /// May a caller post records of a recipient? Others than the operator speak for themselves only.
+    pub fn admits(&self, operator: &AccountId, caller: &AccountId, recipient: &AccountId) -> bool {
+        let is_listed = match self {
             IntakeAccounts::Any => true,
-            IntakeAccounts::Listed(accounts) => caller == recipient || accounts.contains(recipient),
-        }
+            IntakeAccounts::Listed(accounts) => accounts.contains(recipient),
+        };
+        caller == recipient || (caller == operator && is_listed)
     }
 }
 

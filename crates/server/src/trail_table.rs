@@ -1,6 +1,7 @@
 //! Which trails want an event: every state of every trail, with its selectors ready to match.
 //!
-//! States are chosen by sequence number, not by the time of asking, so that reading the journal
+//! An organization trail wants those of the organization's members too. States and members are chosen
+//! by sequence number, not by the time of asking, so that reading the journal
 //! again after a crash gives the same answer as the first time.
 
 use std::collections::HashMap;
@@ -10,10 +11,14 @@ use event::selectors::Matcher;
 use event::{AccountId, Header, Region};
 
 use crate::entry::EntryHead;
+use crate::memberships::Memberships;
 
 #[derive(Debug, Default)]
 pub struct TrailTable {
     by_account: HashMap<String, Vec<Trail>>,
+    /// Whose trails may want the events of an organization's members: its management account.
+    by_organization: HashMap<String, String>,
+    memberships: Memberships,
 }
 
 #[derive(Debug)]
@@ -39,9 +44,13 @@ const GLOBAL_SERVICES: [&str; 5] = [
 
 impl TrailTable {
     /// `versions` as the catalog gives them: grouped by trail, oldest first.
-    pub fn new(versions: Vec<TrailVersion>) -> TrailTable {
+    pub fn new(versions: Vec<TrailVersion>, memberships: Memberships) -> TrailTable {
         let mut by_account: HashMap<String, Vec<Trail>> = HashMap::new();
+        let mut by_organization = HashMap::new();
         for version in versions {
+            if let Some(organization) = &version.state.settings.organization {
+                by_organization.insert(organization.clone(), version.account.clone());
+            }
             let trails = by_account.entry(version.account).or_default();
             let matcher = version.state.selectors.compile();
             let state = (version.from_seq, version.state, matcher);
@@ -54,15 +63,37 @@ impl TrailTable {
                 }),
             }
         }
-        TrailTable { by_account }
+        TrailTable { by_account, by_organization, memberships }
     }
 
-    /// Whether the tenant has any trail at all.
+    /// The first entry from which on a trail that sums data events up has done so without a break;
+    /// `None` when none does.
+    pub fn aggregates_from(&self) -> Option<u64> {
+        let since = |trail: &Trail| {
+            let newest_first = trail.states.iter().rev();
+            newest_first
+                .take_while(|(_, state, _)| !state.deleted && !state.aggregation.is_empty())
+                .last()
+                .map(|(from_seq, ..)| *from_seq)
+        };
+        self.by_account.values().flatten().filter_map(since).min()
+    }
+
+    /// The first entry of the newest known state of any trail.
+    pub fn newest_from_seq(&self) -> u64 {
+        let states = self.by_account.values().flatten().flat_map(|trail| &trail.states);
+        states.map(|(from_seq, ..)| *from_seq).max().unwrap_or(0)
+    }
+
+    /// Whether there is any trail at all that may want the tenant's events.
     pub fn has_trails(&self, tenant: &AccountId) -> bool {
+        let mut organizations = self.memberships.organizations_of(tenant.as_str());
         self.by_account.contains_key(tenant.as_str())
+            || organizations.any(|id| self.by_organization.contains_key(id))
     }
 
-    /// The tenant's trails that want this event, each with the state that held at `seq`.
+    /// The trails of the tenant, and of the organization that it was in, that want this event, each with
+    /// the state that held at `seq`.
     pub fn wanting<'t>(
         &'t self,
         head: &EntryHead,
@@ -71,15 +102,23 @@ impl TrailTable {
         region: &Region,
         late_grace_ms: i64,
     ) -> Vec<(&'t Trail, &'t TrailState)> {
-        let Some(trails) = self.by_account.get(head.tenant.as_str()) else { return Vec::new() };
+        let tenant = head.tenant.as_str();
+        let organization = self.memberships.organization_at(tenant, seq);
+        let management = organization.and_then(|id| self.by_organization.get(id));
+        // The management account's own trails are among its own, whatever they take besides.
+        let management = management.filter(|account| *account != tenant);
+        let of = |account: &str| self.by_account.get(account).into_iter().flatten();
+        let own = of(tenant).map(|trail| (trail, true));
+        let shared = management.into_iter().flat_map(|account| of(account));
         let mut wanting = Vec::new();
-        for trail in trails {
+        for (trail, is_own) in own.chain(shared.map(|trail| (trail, false))) {
             let Some((_, state, matcher)) =
                 trail.states.iter().rev().find(|(from, ..)| *from <= seq)
             else {
                 continue;
             };
-            if takes(state, head, header, late_grace_ms)
+            if (is_own || state.settings.organization.as_deref() == organization)
+                && takes(state, head, header, late_grace_ms)
                 && trail.covers(state, header, region)
                 && matcher.matches(header)
             {

@@ -25,6 +25,7 @@ fn query(id: &str, account: &str) -> NewQuery {
         alias: None,
         prompt: None,
         delivery_uri: Some("s3://b".to_owned()),
+        refresh: None,
         created_ms: 1000,
     }
 }
@@ -210,7 +211,7 @@ async fn an_alias_is_its_account_s_and_is_forgotten() {
         let asked = NewQuery { alias, created_ms, ..query(id, "a") };
         catalog.add_query(&asked, 10).await.unwrap();
     }
-    let newest = catalog.query_by_alias("a", "us-east-1", "AWSCloudTrail-1").await.unwrap();
+    let newest = catalog.query_by_alias("a", "us-east-1", "AWSCloudTrail-1", None).await.unwrap();
     assert_eq!(newest.unwrap().asked.id, "new");
     catalog.remove_query_aliases(11).await.unwrap();
     assert_eq!(find("a").await, None);

@@ -398,6 +398,10 @@ fn advanced_selectors_are_refused_in_cloudtrail_s_words() {
         expect!["The values of Equals of the field readOnly must have 1 to 2048 characters."],
     );
     check_valid(
+        &advanced("Management", ",{'Field':'eventSource','NotEquals':['kms\\n']}"),
+        expect!["The values of NotEquals of the field eventSource cannot contain line breaks."],
+    );
+    check_valid(
         &advanced("Management", ",{'Field':'a b','Equals':['x']}"),
         expect![[r#"The field name "a b" is invalid."#]],
     );
@@ -555,4 +559,27 @@ fn a_store_has_one_to_five_advanced_selectors() {
     );
     let default = EventSelectors::default_for_event_data_store();
     assert_eq!(default.validate_for_event_data_store(), Ok(StoreClass::Events));
+}
+
+#[test]
+fn what_could_be_selected_is_seen_without_an_event() {
+    let rows = [
+        ("[{}]".to_owned(), [true, true, false]),
+        ("[{'ReadWriteType':'ReadOnly'}]".to_owned(), [true, false, false]),
+        ("[{'ReadWriteType':'WriteOnly'}]".to_owned(), [false, true, false]),
+        (
+            "[{'IncludeManagementEvents':false,'DataResources':[{'Type':'AWS::S3::Object','Values':['arn:aws:s3']}]}]".to_owned(),
+            [false, false, true],
+        ),
+        (advanced("Management", ""), [true, true, false]),
+        (advanced("Management", ",{'Field':'readOnly','Equals':['true']}"), [true, false, false]),
+        (advanced("Data", ",{'Field':'readOnly','Equals':['false']}"), [false, false, true]),
+        (advanced("NetworkActivity", ""), [false, false, false]),
+    ];
+    for (text, [reads, writes, data]) in rows {
+        let selectors = selectors(&text);
+        assert_eq!(selectors.may_select(Category::Management, Some(true)), reads, "{text}");
+        assert_eq!(selectors.may_select(Category::Management, Some(false)), writes, "{text}");
+        assert_eq!(selectors.may_select(Category::Data, None), data, "{text}");
+    }
 }

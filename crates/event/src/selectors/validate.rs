@@ -177,6 +177,9 @@ fn advanced_one(
     if selector.name.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX) {
         return refuse(format!("A selector name can have at most {NAME_CHARS_MAX} characters."));
     }
+    if selector.name.as_ref().is_some_and(|name| name.contains(is_line_break)) {
+        return refuse("A selector name cannot contain line breaks.");
+    }
     let fields = &selector.field_selectors;
     for (number, field) in fields.iter().enumerate() {
         well_formed(field)?;
@@ -218,8 +221,18 @@ fn well_formed(field: &AdvancedFieldSelector) -> Valid {
                 "The values of {operator} of the field {name} must have 1 to {VALUE_CHARS_MAX} characters."
             ));
         }
+        if values.iter().any(|v| v.contains(is_line_break)) {
+            return refuse(format!(
+                "The values of {operator} of the field {name} cannot contain line breaks."
+            ));
+        }
     }
     Ok(())
+}
+
+/// What the model's patterns `.*` and `.+` leave out.
+fn is_line_break(c: char) -> bool {
+    matches!(c, '\n' | '\r')
 }
 
 /// The categories that can be selected; the last four by event data stores only.

@@ -7,17 +7,25 @@ use event::{Header, Named, NamedResources, user_name};
 
 use super::Decoder;
 use super::columns::{Column, Entry, ListColumn, ObjectColumn};
-use crate::record::members::place;
+use crate::record::members::{ACTIVITY_EVENT_TIME, place};
+use crate::schema::Content;
 
 impl Decoder {
     /// What is not where its column looks for it.
     pub(super) fn push_found_elsewhere(&mut self, header: &Header<'_>) {
         let row = self.rows;
         let event = &mut self.event.children;
-        if let Column::Time(times) = &mut event[place::EVENT_TIME]
+        let time = match self.content {
+            Content::Events => place::EVENT_TIME,
+            Content::Activity => ACTIVITY_EVENT_TIME,
+        };
+        if let Column::Time(times) = &mut event[time]
             && !times.has(row)
         {
             times.push(row, header.event_time.as_microsecond());
+        }
+        if self.content != Content::Events {
+            return;
         }
         for (place, text) in
             [(place::EVENT_SOURCE, header.event_source), (place::EVENT_NAME, header.event_name)]

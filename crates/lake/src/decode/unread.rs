@@ -16,6 +16,7 @@ use super::derived::str_at;
 use super::strict::{KEYS_MAX, RECORD_DEPTH_MAX};
 use super::{Decoder, Pushed, Walk};
 use crate::record::members::{EVENT, place};
+use crate::schema::Content;
 
 /// Whose row a record becomes.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +54,7 @@ impl Decoder {
         let text = &unread.text[..unread.text.floor_char_boundary(limits.record_bytes_max)];
         let may_be_taken = text.starts_with('{')
             && !self.doubts
+            && self.content == Content::Events
             && self.bytes + text.len() <= self.bytes_max
             && limits.depth_max >= RECORD_DEPTH_MAX
             && limits.keys_per_object_max >= KEYS_MAX + EVENT.members.len();

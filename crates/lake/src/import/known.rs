@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::record;
 use crate::table::file::{DataFile, Reader};
+use crate::table::log::FileEntry;
 use crate::table::write::{RowAt, times};
 use crate::table::{Table, TableError};
 
@@ -28,16 +29,21 @@ pub type Ids = HashSet<u128, foldhash::fast::RandomState>;
 
 #[derive(Debug, Default)]
 pub struct KnownEvents {
-    /// Paths of files whose rows are in `own`.
+    /// Paths of files whose rows are in `own` or `put`.
     own_files: HashSet<String>,
+    /// Committed by this import.
     own: Ids,
+    /// Put by this import and not committed yet.
+    put: Ids,
+    /// Files that the table had when the first of `put` was looked up. Later ones are others'.
+    seen: Option<HashSet<String>>,
     /// Found in other files and in memory, for the rows that are looked at now.
     found: Ids,
 }
 
 impl KnownEvents {
     pub fn has(&self, id: u128) -> bool {
-        self.own.contains(&id) || self.found.contains(&id)
+        self.own.contains(&id) || self.put.contains(&id) || self.found.contains(&id)
     }
 
     /// Finds the events of the table that the rows, which are in order of time, may be copies of.
@@ -46,6 +52,9 @@ impl KnownEvents {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
         let span = first.time_us..=last.time_us;
         let view = table.view();
+        if self.seen.is_none() {
+            self.seen = Some(view.files.iter().map(|file| file.entry.path.clone()).collect());
+        }
         for batch in view.hot.iter() {
             self.found.extend(ids_of(batch, &span)?.0);
         }
@@ -56,13 +65,47 @@ impl KnownEvents {
                 && !self.own_files.contains(&entry.path)
                 && has_rows_in(rows, entry.oldest_us..=entry.newest_us)
             {
-                self.read(file, rows).await?;
+                let wanted = |span: &RangeInclusive<i64>| has_rows_in(rows, span.clone());
+                self.read(file, wanted).await?;
             }
         }
         Ok(())
     }
 
-    async fn read(&mut self, file: &Arc<DataFile>, rows: &[RowAt]) -> Result<(), TableError> {
+    /// Has the table got an event since it was put here, from somebody else? `put` are the files of this
+    /// import that are not committed yet. Only exact while nobody else can commit.
+    pub async fn is_overtaken(
+        &mut self,
+        table: &Table,
+        put: &[FileEntry],
+    ) -> Result<bool, TableError> {
+        let Some(seen) = &self.seen else { return Ok(false) };
+        let is_mine = |path: &String| self.own_files.contains(path) || seen.contains(path);
+        let overlaps = |span: &RangeInclusive<i64>| {
+            put.iter().any(|mine| mine.oldest_us <= *span.end() && mine.newest_us >= *span.start())
+        };
+        let view = table.view();
+        let others: Vec<&Arc<DataFile>> = view
+            .files
+            .iter()
+            .filter(|file| !is_mine(&file.entry.path))
+            .filter(|file| overlaps(&(file.entry.oldest_us..=file.entry.newest_us)))
+            .collect();
+        for file in others {
+            self.found.clear();
+            self.read(file, overlaps).await?;
+            if self.found.iter().any(|id| self.put.contains(id)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn read(
+        &mut self,
+        file: &Arc<DataFile>,
+        wanted: impl Fn(&RangeInclusive<i64>) -> bool,
+    ) -> Result<(), TableError> {
         let metadata = file.reader_metadata().await?;
         let schema = metadata.parquet_schema();
         let time = (0..schema.num_columns())
@@ -73,7 +116,7 @@ impl KnownEvents {
                 _ => None,
             });
             let span = bounds.unwrap_or(i64::MIN..=i64::MAX);
-            if !has_rows_in(rows, span.clone()) {
+            if !wanted(&span) {
                 continue;
             }
             let mask = ProjectionMask::columns(schema, ["eventtime", "eventid"]);
@@ -118,13 +161,22 @@ impl KnownEvents {
 
     /// Remembers the events of files that this import has written.
     pub fn add(&mut self, paths: Vec<String>, ids: Ids) {
-        self.own.extend(ids);
+        match self.put.is_empty() {
+            true => self.put = ids,
+            false => self.put.extend(ids),
+        }
         self.own_files.extend(paths);
     }
 
-    /// Forgets what this import wrote when that is too much. Only while all of it is committed:
-    /// until then nothing else could tell that it is there.
-    pub fn shrink(&mut self) {
+    /// What was put is committed. Forgets what this import wrote when that is too much: until now
+    /// nothing else could tell that it is there.
+    pub fn committed(&mut self) {
+        let put = std::mem::take(&mut self.put);
+        match self.own.is_empty() {
+            true => self.own = put,
+            false => self.own.extend(put),
+        }
+        self.seen = None;
         if self.own.len() > OWN_MAX {
             *self = KnownEvents::default();
         }

@@ -1,5 +1,7 @@
 //! The life of a table: appended, committed, imported, asked, joined, expired, opened again.
 
+mod activity;
+
 use std::path::{Path, PathBuf};
 
 use durable::RealDisk;
@@ -8,7 +10,7 @@ use event::lookup::{Field, Filter, Test};
 use tempfile::TempDir;
 
 use super::*;
-use crate::import::Imported;
+use crate::import::{ImportError, Imported};
 use crate::query::Progress;
 
 const ACCOUNT: &str = "111122223333";
@@ -25,14 +27,14 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let lake = open(folder.path());
         let now = "2026-03-02T12:00:00Z".parse().unwrap();
-        lake.open_table(NAME, None, now).await.unwrap();
+        lake.open_table(NAME, Content::Events, None, now).await.unwrap();
         World { folder, lake, now }
     }
 
     /// As after a crash: what was only in memory is gone.
     async fn reopened(mut self) -> (World, u64) {
         self.lake = open(self.folder.path());
-        let position = self.lake.open_table(NAME, None, self.now).await.unwrap();
+        let position = self.lake.open_table(NAME, Content::Events, None, self.now).await.unwrap();
         (self, position)
     }
 
@@ -128,10 +130,6 @@ fn log_file(numbers: std::ops::Range<u64>) -> Bytes {
     format!("{{\"Records\":[{}]}}", records.join(",")).into()
 }
 
-fn filter(field: Field, value: &str) -> Filter {
-    Filter { field, test: Test::Is(vec![value.to_owned()]), negated: false }
-}
-
 fn options() -> ImportOptions {
     ImportOptions { account: AccountId::parse(ACCOUNT).unwrap(), from: None }
 }
@@ -179,7 +177,7 @@ async fn pages_follow_each_other_through_memory_and_files_of_several_months() {
     world.append(2501..=3000).await;
     assert_eq!(world.data_files().len(), 2, "one file for each month that has committed rows");
     let mut numbers = Vec::new();
-    let mut ask = world.ask(vec![filter(Field::Username, "mallory")], 50);
+    let mut ask = world.ask(vec![Filter::is(Field::Username, "mallory")], 50);
     loop {
         let page = world.lake.lookup(NAME, ask.clone()).await.unwrap();
         numbers.extend(page.events.iter().map(|event| event.event_id[..8].to_owned()));
@@ -202,17 +200,17 @@ async fn every_attribute_finds_its_events() {
     world.lake.commit(NAME, 200, world.now).await.unwrap();
     world.append(201..=300).await;
     let count = async |filters| world.lookup(filters, 1000).await.events.len();
-    assert_eq!(count(vec![filter(Field::Username, "mallory")]).await, 30);
-    assert_eq!(count(vec![filter(Field::AccessKeyId, "AKIAmallory")]).await, 30);
-    assert_eq!(count(vec![filter(Field::EventName, "PutBucketPolicy")]).await, 300);
-    assert_eq!(count(vec![filter(Field::EventName, "putbucketpolicy")]).await, 0);
-    assert_eq!(count(vec![filter(Field::ReadOnly, "false")]).await, 300);
-    assert_eq!(count(vec![filter(Field::ReadOnly, "true")]).await, 0);
-    assert_eq!(count(vec![filter(Field::EventSource, "s3.amazonaws.com")]).await, 300);
-    assert_eq!(count(vec![filter(Field::EventCategory, "Management")]).await, 300);
-    let one = filter(Field::EventId, "0000002a-0000-4000-8000-000000000000");
+    assert_eq!(count(vec![Filter::is(Field::Username, "mallory")]).await, 30);
+    assert_eq!(count(vec![Filter::is(Field::AccessKeyId, "AKIAmallory")]).await, 30);
+    assert_eq!(count(vec![Filter::is(Field::EventName, "PutBucketPolicy")]).await, 300);
+    assert_eq!(count(vec![Filter::is(Field::EventName, "putbucketpolicy")]).await, 0);
+    assert_eq!(count(vec![Filter::is(Field::ReadOnly, "false")]).await, 300);
+    assert_eq!(count(vec![Filter::is(Field::ReadOnly, "true")]).await, 0);
+    assert_eq!(count(vec![Filter::is(Field::EventSource, "s3.amazonaws.com")]).await, 300);
+    assert_eq!(count(vec![Filter::is(Field::EventCategory, "Management")]).await, 300);
+    let one = Filter::is(Field::EventId, "0000002a-0000-4000-8000-000000000000");
     assert_eq!(count(vec![one]).await, 1);
-    let not = Filter { negated: true, ..filter(Field::Username, "mallory") };
+    let not = Filter { negated: true, ..Filter::is(Field::Username, "mallory") };
     let text = Test::Contains("\"N\":41.50".to_owned());
     let text = Filter { field: Field::Record, test: text, negated: false };
     assert_eq!(count(vec![not.clone()]).await, 270);
@@ -247,6 +245,47 @@ async fn the_same_file_twice_changes_nothing() {
     let more = another.commit(world.now).await.unwrap();
     assert_eq!(more, Imported { rows: 10, duplicates: 11 });
     assert_eq!(world.count().await, 70);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imports_at_the_same_moment_put_an_event_once() {
+    let world = World::new().await;
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        let import = world.lake.import(NAME, options()).unwrap();
+        import.add(log_file(1..201)).await.unwrap();
+        all.push(import);
+    }
+    let commits = all.iter().map(|import| import.commit(world.now));
+    let done = futures::future::join_all(commits).await;
+    let rows: u64 = done.into_iter().map(|done| done.unwrap().rows).sum();
+    assert_eq!(rows, 200);
+    assert_eq!(world.count().await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_was_overtaken_says_so_and_is_begun_again() {
+    let world = World::new().await;
+    let slow = world.lake.import(NAME, options()).unwrap();
+    slow.add(log_file(1..101)).await.unwrap();
+    slow.put_now().await.unwrap();
+    let quick = world.lake.import(NAME, options()).unwrap();
+    quick.add(log_file(90..120)).await.unwrap();
+    assert_eq!(quick.commit(world.now).await.unwrap().rows, 30);
+    for _ in 0..2 {
+        let refused = slow.commit(world.now).await.unwrap_err();
+        assert!(matches!(refused, ImportError::Overtaken | ImportError::Lost), "{refused}");
+    }
+    assert_eq!(world.count().await, 30);
+
+    let again = world.lake.import(NAME, options()).unwrap();
+    again.add(log_file(1..101)).await.unwrap();
+    again.put_now().await.unwrap();
+    // Other events of the same time do not stand in its way.
+    quick.add(log_file(120..130)).await.unwrap();
+    assert_eq!(quick.commit(world.now).await.unwrap().rows, 10);
+    assert_eq!(again.commit(world.now).await.unwrap().rows, 89);
+    assert_eq!(world.count().await, 129);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -391,7 +430,7 @@ async fn a_removed_table_leaves_nothing() {
     world.lake.remove_table(NAME).await.unwrap();
     assert!(world.data_files().is_empty());
     assert!(matches!(world.lake.table(NAME), Err(LakeError::NoSuchTable(_))));
-    world.lake.open_table(NAME, None, world.now).await.unwrap();
+    world.lake.open_table(NAME, Content::Events, None, world.now).await.unwrap();
     assert_eq!(world.count().await, 0);
 }
 
@@ -442,7 +481,7 @@ async fn a_table_that_many_open_at_once_is_begun_once() {
     // Two lakes are two nodes over one store; each is asked by several at once.
     let other = open(world.folder.path());
     let opened = |lake: Arc<Lake>| async move {
-        lake.open_table("new", None, "2026-03-02T12:00:00Z".parse().unwrap()).await
+        lake.open_table("new", Content::Events, None, "2026-03-02T12:00:00Z".parse().unwrap()).await
     };
     let lakes = [&world.lake, &other, &world.lake, &other, &world.lake, &other];
     let opening: Vec<_> = lakes.map(|lake| tokio::spawn(opened(lake.clone()))).into();

@@ -13,11 +13,12 @@ use tokio::task::JoinSet;
 
 use super::{Best, Candidate, LookupError, RowGroup, Source};
 use crate::lake::joined;
-use crate::record::members::{Kind, NAMED_RESOURCE, place};
+use crate::record::members::{EVENT, Kind, NAMED_RESOURCE, place};
 use crate::record::picked::Rows;
 use crate::record::rebuild::{Column, rebuild};
 use crate::record::stored::Stored;
 use crate::record::{self, DecodeError};
+use crate::schema::Content;
 use crate::table::file::Reader;
 
 /// Rows that one thread puts together.
@@ -73,7 +74,7 @@ pub async fn whole_rows(group: &RowGroup, rows: &[u32]) -> Result<Vec<Found>, Lo
         let shape = whole.shape.text(row).ok_or(damaged("it has no shape"))?;
         let rest = whole.rest.text(row).unwrap_or_default();
         record.clear();
-        rebuild(&whole.event, row, shape, rest, &mut record).map_err(damaged)?;
+        rebuild(&EVENT, &whole.event, row, shape, rest, &mut record).map_err(damaged)?;
         let record = std::str::from_utf8(&record).map_err(|_| damaged("it is not UTF-8"))?;
         Ok(found(record, row, &whole.event, &whole.username, &whole.resources))
     });
@@ -104,7 +105,7 @@ fn only(rows: &[u32], count: usize) -> RowSelection {
 /// Every row of a batch that has all columns.
 fn all_found(batch: &RecordBatch) -> Result<Vec<Found>, LookupError> {
     let records = record::records(batch)?;
-    let event = Stored::of_batch(batch)?;
+    let event = Stored::of_batch(Content::Events, batch)?;
     let column = |name: &str, kind| {
         let column = batch.column_by_name(name).ok_or(DecodeError::NoColumn(name.to_owned()))?;
         Ok::<_, DecodeError>(Stored::new(kind, column))

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decode::{Decoder, RowIn};
+use crate::schema::Content;
 use crate::table::log::FileEntry;
 use crate::table::write::{Effort, encode, in_order};
 
@@ -90,7 +91,7 @@ fn batch(rows: impl Iterator<Item = usize>) -> RecordBatch {
 
 async fn file(store: &Arc<dyn ObjectStore>, name: &str, batch: &RecordBatch) -> Arc<DataFile> {
     let batches = std::slice::from_ref(batch);
-    let encoded = encode(batches, &in_order(batches), Effort::Quick, 1).unwrap();
+    let encoded = encode(Content::Events, batches, &in_order(batches), Effort::Quick, 1).unwrap();
     let entry = FileEntry {
         path: name.to_owned(),
         bytes: encoded.bytes.len() as u64,

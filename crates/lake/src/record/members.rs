@@ -1,9 +1,10 @@
-//! The members of a record that have columns.
+//! The members of records that have columns.
 //!
 //! The place of a member in its object is its number in stored shapes: never change the order, add
 //! new ones at the end.
 
 use super::block;
+use crate::schema::Content;
 
 /// How the value of a member becomes a column.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +94,14 @@ impl Object {
     /// The member with this key, letter for letter.
     pub fn number(&self, key: &[u8]) -> Option<usize> {
         self.members.iter().position(|member| member.key.as_bytes() == key)
+    }
+}
+
+/// What the records of a table are.
+pub(crate) fn record_of(content: Content) -> &'static Object {
+    match content {
+        Content::Events => &EVENT,
+        Content::Activity => &ACTIVITY,
     }
 }
 
@@ -253,6 +262,62 @@ static TAG_CONTEXT: Object = Object {
 
 static RESOURCE_TAG: Object = Object { members: &[text!("arn"), map!("tags")], repeats: false };
 
+/// An event from outside AWS: what was put, in an envelope of ours.
+pub(crate) static ACTIVITY: Object = Object {
+    members: &[
+        text!("eventVersion"),
+        text!("eventCategory"),
+        text!("eventType"),
+        text!("eventID"),
+        member!("eventTime", Kind::Time),
+        text!("awsRegion"),
+        text!("recipientAccountId"),
+        member!("addendum", Kind::Object(&ACTIVITY_ADDENDUM)),
+        member!("metadata", Kind::Object(&ACTIVITY_METADATA)),
+        member!("eventData", Kind::Object(&ACTIVITY_DATA)),
+    ],
+    repeats: false,
+};
+
+/// The place in [`ACTIVITY`] of what a row is found by.
+pub(crate) const ACTIVITY_EVENT_TIME: usize = 4;
+
+static ACTIVITY_ADDENDUM: Object = Object {
+    members: &[
+        text!("reason"),
+        text!("updatedFields"),
+        text!("originalUID"),
+        text!("originalEventID"),
+    ],
+    repeats: false,
+};
+
+static ACTIVITY_METADATA: Object =
+    Object { members: &[text!("ingestionTime"), text!("channelARN")], repeats: true };
+
+static ACTIVITY_DATA: Object = Object {
+    members: &[
+        text!("version"),
+        member!("userIdentity", Kind::Object(&ACTIVITY_IDENTITY)),
+        text!("userAgent"),
+        text!("eventSource"),
+        text!("eventName"),
+        text!("eventTime"),
+        text!("UID"),
+        map!("requestParameters"),
+        map!("responseElements"),
+        text!("errorCode"),
+        text!("errorMessage"),
+        text!("sourceIPAddress"),
+        text!("recipientAccountId"),
+        map!("additionalEventData"),
+    ],
+    repeats: false,
+};
+
+static ACTIVITY_IDENTITY: Object =
+    Object { members: &[text!("type"), text!("principalId"), map!("details")], repeats: true };
+
 /// The elements of `cairn_resources`; not part of a record.
 pub(crate) static NAMED_RESOURCE: Object =
     Object { members: &[text!("type"), text!("name")], repeats: false };
@@ -262,13 +327,16 @@ mod tests {
     use arrow::datatypes::{DataType, Fields};
 
     use super::*;
-    use crate::schema::{stored_events_schema, text_map, timestamp};
+    use crate::schema::{text_map, timestamp};
 
     #[test]
     fn members_and_columns_agree_in_name_order_and_type() {
-        let schema = stored_events_schema();
-        let ours = schema.fields().iter().filter(|field| !field.name().starts_with("cairn_"));
-        check(&EVENT, &ours.cloned().collect::<Fields>());
+        for content in Content::ALL {
+            let schema = content.stored();
+            let ours = schema.fields().iter().filter(|field| !field.name().starts_with("cairn_"));
+            check(record_of(content), &ours.cloned().collect::<Fields>());
+        }
+        assert_eq!(ACTIVITY.number(b"eventTime"), Some(ACTIVITY_EVENT_TIME));
         for (place, key) in [
             (place::USER_IDENTITY, "userIdentity"),
             (place::EVENT_TIME, "eventTime"),

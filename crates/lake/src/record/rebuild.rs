@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::members::{EVENT, Kind, Object};
+use super::members::{Kind, Object};
 use super::shape::{
     COLUMN, COMPACT, Cursor, END, LIST_END, LONE_TEXT, LONE_VALUE, MARKED, MARKS_MAX, NULL, OTHER,
     OTHERWISE, REST, SAME, SPACED, WHOLE, looks_like_a_value,
@@ -27,9 +27,10 @@ pub(crate) trait Column: Sized {
 
 type Rebuilt = Result<(), &'static str>;
 
-/// Writes the record of a `row`; `event` are the columns of its members. Errors say what is damaged.
+/// Writes the record of a `row`, which is such an `object`; `columns` are those of its members. Errors say what is damaged.
 pub(crate) fn rebuild<C: Column, O: Out>(
-    event: &[C],
+    object: &Object,
+    columns: &[C],
     row: usize,
     shape: &[u8],
     rest: &[u8],
@@ -46,7 +47,7 @@ pub(crate) fn rebuild<C: Column, O: Out>(
         _ => return Err("the style of its shape is unknown"),
     };
     let mut writer = Writer { shape, rest: Cursor::new(rest), spaced, out };
-    writer.object(&EVENT, event, row)?;
+    writer.object(object, columns, row)?;
     match writer.shape.is_at_end() && writer.rest.is_at_end() {
         true => Ok(()),
         false => Err("its shape or its rest goes on after the record"),

@@ -10,9 +10,9 @@ use arrow::compute::cast;
 use arrow::datatypes::TimestampMicrosecondType;
 
 use super::DecodeError;
-use super::members::{EVENT, Kind, Object};
+use super::members::{Kind, Object, record_of};
 use super::rebuild::Column;
-use crate::schema::stored_events_schema;
+use crate::schema::Content;
 
 #[allow(
     clippy::large_enum_variant,
@@ -28,11 +28,11 @@ pub(crate) enum Stored {
 }
 
 impl Stored {
-    /// The columns of the members of the events of a batch.
-    pub fn of_batch(batch: &RecordBatch) -> Result<Vec<Self>, DecodeError> {
-        let schema = stored_events_schema();
+    /// The columns of the members of the records of a batch.
+    pub fn of_batch(content: Content, batch: &RecordBatch) -> Result<Vec<Self>, DecodeError> {
+        let schema = content.stored();
         let mut children = Vec::new();
-        for (member, field) in EVENT.columns().zip(schema.fields()) {
+        for (member, field) in record_of(content).columns().zip(schema.fields()) {
             let name = field.name();
             let column = batch.column_by_name(name).ok_or(DecodeError::NoColumn(name.clone()))?;
             let wrong = |source| DecodeError::WrongType { column: name.clone(), source };

@@ -21,7 +21,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use futures::TryStreamExt as _;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, civil::Date};
@@ -30,7 +29,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
-use crate::schema::file_schema;
+use crate::schema::Content;
 use crate::storage::{Storage, StorageError};
 use file::DataFile;
 use log::{Change, FileEntry, Log, LogError};
@@ -103,11 +102,14 @@ pub struct Hot {
 #[derive(Debug)]
 pub struct Table {
     pub name: String,
-    pub columns: SchemaRef,
+    pub content: Content,
     storage: Storage,
     store: Arc<dyn ObjectStore>,
     log: tokio::sync::Mutex<Log>,
     state: Mutex<State>,
+    /// Held by an import from when it looks at what the table has until it has committed: of two that
+    /// bring the same event one would not see the other's.
+    pub importing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -123,15 +125,15 @@ struct State {
 }
 
 impl Table {
-    /// Opens the table. `columns` are those of its rows in memory; `reached` as in [`Log::open`].
+    /// Opens the table; `reached` as in [`Log::open`].
     pub async fn open(
         storage: &Storage,
         name: &str,
-        columns: SchemaRef,
+        content: Content,
         reached: Option<u64>,
         now: Timestamp,
     ) -> Result<Table, TableError> {
-        let log = Log::open(storage.log(name)?, &file_schema(), reached).await?;
+        let log = Log::open(storage.log(name)?, &content.in_files(), reached).await?;
         let store = storage.table(name);
         let state = State {
             version: log.version(),
@@ -142,11 +144,12 @@ impl Table {
         };
         let table = Table {
             name: name.to_owned(),
-            columns,
+            content,
             storage: storage.clone(),
             store,
             log: tokio::sync::Mutex::new(log),
             state: Mutex::new(state),
+            importing: tokio::sync::Mutex::default(),
         };
         table.remove_strangers(now).await?;
         Ok(table)
@@ -270,12 +273,13 @@ impl Table {
         effort: Effort,
         threads: usize,
     ) -> Result<Vec<FileEntry>, TableError> {
-        let mut put = Vec::new();
+        let (content, mut put) = (self.content, Vec::new());
         for (month, rows) in by_month(rows) {
             for rows in rows.chunks(FILE_ROWS_MAX) {
                 let (batches, rows) = (batches.clone(), rows.to_vec());
-                let encoded =
-                    tokio::task::spawn_blocking(move || encode(&batches, &rows, effort, threads));
+                let encoded = tokio::task::spawn_blocking(move || {
+                    encode(content, &batches, &rows, effort, threads)
+                });
                 put.push(self.put(month, encoded.await??).await?);
             }
         }
@@ -314,7 +318,7 @@ impl Table {
         };
         tracing::warn!(table = self.name, %error, "a commit failed; its log is read again");
         let reached = Some(log.version());
-        *log = Log::open(self.storage.log(&self.name)?, &file_schema(), reached).await?;
+        *log = Log::open(self.storage.log(&self.name)?, &self.content.in_files(), reached).await?;
         self.state().version = log.version();
         let known: HashSet<String> = log.files()?.into_iter().map(|file| file.path).collect();
         let is_made = paths.iter().all(|path| known.contains(path))

@@ -22,7 +22,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::groups::codes::id_hash;
-use crate::schema::{ID_HASH, file_schema};
+use crate::schema::{Content, ID_HASH};
 
 /// Large enough for dictionaries to pay, small enough that a search reads little.
 pub const ROW_GROUP_ROWS: usize = 262_144;
@@ -91,12 +91,13 @@ pub fn times(batch: &RecordBatch) -> &[i64] {
 
 /// Encodes the given rows, at least one, which are in order of time, on so many threads.
 pub fn encode(
+    content: Content,
     batches: &[RecordBatch],
     rows: &[RowAt],
     effort: Effort,
     threads: usize,
 ) -> Result<Encoded, ParquetError> {
-    let schema = file_schema();
+    let schema = content.in_files();
     let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties(effort)))?;
     let (mut writer, columns_of) = writer.into_serialized_writer()?;
     for (number, rows) in rows.chunks(ROW_GROUP_ROWS).enumerate() {

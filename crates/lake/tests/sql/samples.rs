@@ -18,20 +18,44 @@ const PLACEHOLDERS: &[&str] = &[
 /// The queries that SearchSampleQueries offers and GenerateQuery fills in.
 const OWN: &str = include_str!("../../../server/src/sample_queries/samples.sql");
 
+/// The widgets of managed dashboards.
+const MANAGED: &str = include_str!("../../../server/src/dashboards/managed.sql");
+
 #[tokio::test]
 async fn our_own_samples_run() {
+    assert!(run_all(OWN).await >= 60);
+}
+
+#[tokio::test]
+async fn widgets_of_managed_dashboards_run() {
+    let mut dashboards = MANAGED.split("\n-- dashboard: ").skip(1).peekable();
+    assert!(dashboards.peek().is_some());
+    for dashboard in dashboards {
+        let store =
+            if dashboard.starts_with("AWSCloudTrail-Insights\n") { "insights" } else { STORE };
+        let filled = format!("-- {dashboard}")
+            .replace("$EventDataStoreId$", store)
+            .replace("$StartTime$", "2024-01-01 00:00:00.000")
+            .replace("$EndTime$", "2025-01-01 00:00:00.000")
+            .replace("$Period$", "hour");
+        assert!(run_all(&filled).await >= 4, "{dashboard}");
+    }
+}
+
+/// Runs each statement of a text, and answers how many there were.
+async fn run_all(text: &str) -> usize {
     let tables = Tables::new();
-    let lines = OWN.lines().filter(|line| !line.trim_start().starts_with("--"));
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
     let text = lines.collect::<Vec<_>>().join("\n");
     let statements: Vec<&str> = text.split(';').map(str::trim).filter(|s| !s.is_empty()).collect();
-    assert!(statements.len() >= 60, "{}", statements.len());
     let mut failed = Vec::new();
-    for statement in statements {
+    for statement in &statements {
         if let Err(error) = tables.ask(statement, &[]).await {
             failed.push(format!("{error}\n{statement}"));
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    statements.len()
 }
 
 #[tokio::test]

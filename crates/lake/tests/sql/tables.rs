@@ -9,7 +9,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::DataFrame;
-use lake::schema::{configuration_items_schema, events_schema};
+use lake::schema::{configuration_items_schema, events_schema, insights_schema};
 use lake::sql::{self, Limits, QueryError, text};
 use serde_json::{Map, Value, json};
 
@@ -36,6 +36,8 @@ pub enum Failure {
 pub struct Tables {
     events: Arc<dyn TableProvider>,
     items: Arc<dyn TableProvider>,
+    /// Without rows.
+    insights: Arc<dyn TableProvider>,
 }
 
 impl Tables {
@@ -43,6 +45,7 @@ impl Tables {
         Self {
             events: table(EVENTS, events_schema()),
             items: table(ITEMS, configuration_items_schema()),
+            insights: Arc::new(MemTable::try_new(insights_schema(), vec![Vec::new()]).unwrap()),
         }
     }
 
@@ -50,6 +53,7 @@ impl Tables {
         let uuid = name.len() == 36 && name.matches('-').count() == 4;
         match name {
             "items" | "config_event_data_store_id" => Some(Arc::clone(&self.items)),
+            "insights" => Some(Arc::clone(&self.insights)),
             "events" | "$eds_id" => Some(Arc::clone(&self.events)),
             _ if uuid => Some(Arc::clone(&self.events)),
             _ => None,

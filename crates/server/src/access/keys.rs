@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 
 use event::AccountId;
 
-use super::{Identity, Scope};
+use super::policy::Policy;
+use super::{Identity, Presented, Scope};
 
 /// A text that must not be shown. Wiped when dropped; prints as `Secret`.
 #[derive(Clone)]
@@ -55,12 +56,26 @@ pub struct Key {
 pub struct SessionToken {
     pub text: Secret,
     pub expires: Timestamp,
+    /// What the session may do at most.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// Where access keys are looked up. Asked once for every request, so it answers from memory.
 pub trait KeyRing: Send + Sync {
     /// The key with this id, active or not.
     fn find(&self, access_key_id: &str) -> Option<Key>;
+
+    /// The temporary key with this id whose session token is this one.
+    fn find_session(&self, _access_key_id: &str, _token: &str) -> Option<Key> {
+        None
+    }
+}
+
+/// The key that a request claims to be signed with.
+pub fn key_of(keys: &dyn KeyRing, presented: &Presented) -> Option<Key> {
+    let id = &presented.access_key_id;
+    let session = presented.session_token.as_deref().and_then(|token| keys.find_session(id, token));
+    session.or_else(|| keys.find(id))
 }
 
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -38,15 +38,19 @@ mod suite_tests;
 mod tests;
 
 pub use chunks::ChunkChain;
-pub use keys::{Key, KeyRing, Secret, SessionToken};
+pub use keys::{Key, KeyRing, Secret, SessionToken, key_of};
 pub use presented::{Presented, Scope};
 pub use refusal::{AuthError, Dialect, Refusal};
 pub use replay::{Judgement, ReplayGuard};
 pub use sign::{Signing, sign};
 pub use verify::{BodyDuty, Expect, Payload, RegionRule, Verified, Verifier};
 
+use std::sync::Arc;
+
 use event::AccountId;
 use jiff::Timestamp;
+
+use policy::Policy;
 
 /// An authenticated principal. There is no way to make one but to authenticate a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +59,7 @@ pub struct Caller {
     access_key_id: Option<String>,
     identity: Identity,
     session_expires: Option<Timestamp>,
+    session_policy: Option<Arc<Policy>>,
 }
 
 /// Who a key or token belongs to, within its account.
@@ -64,6 +69,15 @@ pub enum Identity {
     Root,
     /// An IAM user; `principal_id` is its `AIDA…` id and `path` begins and ends with a slash.
     User { name: String, path: String, principal_id: String },
+    /// A session of a role. `principal_id` is `AROA…:session`, `path` is the role's.
+    AssumedRole {
+        role: String,
+        path: String,
+        principal_id: String,
+        session: String,
+        issued: Timestamp,
+        source_identity: Option<String>,
+    },
     /// A service of Cairn acting for itself, by its DNS name, as in `cloudtrail.amazonaws.com`.
     Service { principal: String },
     /// The holder of an ingest token, by the token's name.
@@ -90,13 +104,31 @@ impl Caller {
         self.session_expires
     }
 
-    /// `arn:aws:iam::<account>:root`, `arn:aws:iam::<account>:user/<path><name>`. A service and an
-    /// ingest token have none.
+    /// What a session may do at most, besides what its role may.
+    pub fn session_policy(&self) -> Option<&Policy> {
+        self.session_policy.as_deref()
+    }
+
+    /// The ARN of the role whose session this is: what `aws:PrincipalArn` says, and principals name.
+    pub fn role_arn(&self) -> Option<String> {
+        match &self.identity {
+            Identity::AssumedRole { role, path, .. } => {
+                Some(format!("arn:aws:iam::{}:role{path}{role}", self.account))
+            }
+            _ => None,
+        }
+    }
+
+    /// `arn:aws:iam::<account>:root`, `arn:aws:iam::<account>:user/<path><name>`,
+    /// `arn:aws:sts::<account>:assumed-role/<role>/<session>`. A service and an ingest token have none.
     pub fn arn(&self) -> Option<String> {
         match &self.identity {
             Identity::Root => Some(format!("arn:aws:iam::{}:root", self.account)),
             Identity::User { name, path, .. } => {
                 Some(format!("arn:aws:iam::{}:user{path}{name}", self.account))
+            }
+            Identity::AssumedRole { role, session, .. } => {
+                Some(format!("arn:aws:sts::{}:assumed-role/{role}/{session}", self.account))
             }
             Identity::Service { .. } | Identity::IngestToken { .. } => None,
         }
@@ -106,7 +138,9 @@ impl Caller {
     pub fn principal_id(&self) -> &str {
         match &self.identity {
             Identity::Root => self.account.as_str(),
-            Identity::User { principal_id, .. } => principal_id,
+            Identity::User { principal_id, .. } | Identity::AssumedRole { principal_id, .. } => {
+                principal_id
+            }
             Identity::Service { principal } => principal,
             Identity::IngestToken { name } => name,
         }

@@ -8,20 +8,25 @@
 //!                      "Condition": { operator: { key: value | [value, …] } } } ] }
 //! ```
 //!
-//! An explicit deny wins; no matching allow is no. What this evaluator does not know (policy
-//! variables, condition operators beyond strings, ARNs, `Bool` and `Null`) is [`Fit::Unknown`]: an
-//! Allow with something unknown in it does not apply, a Deny with it does. `NotPrincipal` makes the
-//! whole document malformed: it is easy to get wrong, and AWS advises against it.
+//! An explicit deny wins; no matching allow is no. A policy variable whose value is not known is
+//! [`Fit::Unknown`]: an Allow with something unknown in it does not apply, a Deny with it does.
+//! `NotPrincipal` makes the whole document malformed: it is easy to get wrong, and AWS advises against
+//! it.
 //!
 //! Never here: where policies are kept, and what a denial becomes on the wire.
 
+mod bounds;
 mod conditions;
 mod parse;
+mod pattern;
 #[cfg(test)]
 mod tests;
 
+pub use bounds::Bounds;
 use conditions::Condition;
 pub use parse::MalformedPolicy;
+use pattern::Pattern;
+pub use pattern::wildcards_fit;
 
 /// Which document: the grammar differs in one member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +35,17 @@ pub enum PolicyKind {
     Resource,
     /// Attached to a user: no statement does.
     Identity,
+    /// Attached to a role, about who may assume it: every statement names its principals, and the role
+    /// is the resource.
+    Trust,
 }
 
 /// A parsed policy document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     statements: Vec<Statement>,
+    /// AWS: policy variables came with the version of 2012-10-17; before it `${` is a text.
+    has_variables: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +95,8 @@ pub enum Asker<'a> {
     Account {
         account: &'a str,
         arn: &'a str,
+        /// Of a session: the ARN of its role, which a principal element may name too.
+        role: Option<&'a str>,
     },
     /// A service, as in `cloudtrail.amazonaws.com`.
     Service(&'a str),
@@ -117,9 +129,45 @@ impl Policy {
     }
 
     pub fn decide(&self, question: &Question<'_>) -> Decision {
+        self.decided(question, true)
+    }
+
+    /// As [`Policy::decide`], for somebody of the resource's own account. AWS: an Allow for the account
+    /// leaves it to the account's own policies; one for the principal itself, or for `*`, allows.
+    pub fn decide_for_own(&self, question: &Question<'_>) -> Decision {
+        self.decided(question, false)
+    }
+
+    /// Does it allow everything, whoever asks from wherever?
+    pub fn allows_all(&self) -> bool {
+        let is_all = |listed: &Listed| matches!(listed, Listed::In(patterns) if patterns.iter().any(|p| p == "*"));
+        self.statements.iter().any(|statement| {
+            statement.effect == Effect::Allow
+                && matches!(statement.principals, Principals::Anyone)
+                && is_all(&statement.actions)
+                && is_all(&statement.resources)
+                && statement.conditions.is_empty()
+        })
+    }
+
+    /// Can it deny anything?
+    pub fn has_denials(&self) -> bool {
+        self.statements.iter().any(|statement| statement.effect == Effect::Deny)
+    }
+
+    /// Does a condition ask about a key that begins so? In lower case.
+    pub fn asks_about(&self, beginning: &str) -> bool {
+        let mut conditions = self.statements.iter().flat_map(|statement| &statement.conditions);
+        conditions.any(|condition| condition.key.starts_with(beginning))
+    }
+
+    /// `by_account`: an Allow for an account is one for each of its principals.
+    fn decided(&self, question: &Question<'_>, by_account: bool) -> Decision {
         let mut decision = Decision::NotAllowed;
+        let facts = Facts { context: question.context, has_variables: self.has_variables };
         for statement in &self.statements {
-            match (statement.effect, statement.fit(question)) {
+            let by_account = by_account || statement.effect == Effect::Deny;
+            match (statement.effect, statement.fit(question, &facts, by_account)) {
                 (Effect::Deny, Fit::Yes | Fit::Unknown) => return Decision::ExplicitlyDenied,
                 (Effect::Allow, Fit::Yes) => decision = Decision::Allowed,
                 (Effect::Deny, Fit::No) | (Effect::Allow, Fit::No | Fit::Unknown) => {}
@@ -140,28 +188,42 @@ pub fn allows(policy_json: &str, question: &Question<'_>) -> bool {
         .is_ok_and(|policy| policy.decide(question) == Decision::Allowed)
 }
 
+/// What conditions and variables are about.
+#[derive(Debug, Clone, Copy)]
+struct Facts<'a> {
+    context: &'a [(&'a str, &'a str)],
+    has_variables: bool,
+}
+
+impl<'a> Facts<'a> {
+    fn variables(&self) -> Option<&'a [(&'a str, &'a str)]> {
+        self.has_variables.then_some(self.context)
+    }
+}
+
 impl Statement {
-    fn fit(&self, question: &Question<'_>) -> Fit {
-        let mut fit = self.principals.fit(question.asker);
-        fit = fit.min(self.actions.fit(&question.action.to_ascii_lowercase()));
-        fit = fit.min(self.resources.fit(question.resource));
+    fn fit(&self, question: &Question<'_>, facts: &Facts<'_>, by_account: bool) -> Fit {
+        let mut fit = self.principals.fit(question.asker, by_account);
+        fit = fit.min(self.actions.fit(&question.action.to_ascii_lowercase(), None));
+        fit = fit.min(self.resources.fit(question.resource, facts.variables()));
         for condition in &self.conditions {
-            fit = fit.min(condition.fit(question.context));
+            fit = fit.min(condition.fit(facts));
         }
         fit
     }
 }
 
 impl Principals {
-    fn fit(&self, asker: Asker<'_>) -> Fit {
+    fn fit(&self, asker: Asker<'_>, by_account: bool) -> Fit {
         let Principals::Listed { aws, services } = self else { return Fit::Yes };
         let listed = match asker {
-            Asker::Account { account, arn } => aws.iter().any(|named| {
+            Asker::Account { account, arn, role } => aws.iter().any(|named| {
                 // AWS: the account's number and its root ARN both mean everyone in the account.
                 named == "*"
                     || named == arn
-                    || named == account
-                    || *named == format!("arn:aws:iam::{account}:root")
+                    || Some(named.as_str()) == role
+                    || (by_account
+                        && (named == account || *named == format!("arn:aws:iam::{account}:root")))
             }),
             Asker::Service(service) => {
                 aws.iter().any(|named| named == "*")
@@ -174,10 +236,19 @@ impl Principals {
 }
 
 impl Listed {
-    fn fit(&self, text: &str) -> Fit {
+    fn fit(&self, text: &str, variables: Option<&[(&str, &str)]>) -> Fit {
+        let any = |patterns: &[String]| {
+            let fits =
+                patterns.iter().map(|pattern| match Pattern::new(pattern, true, variables) {
+                    Some(pattern) if pattern.fits(text) => Fit::Yes,
+                    Some(_) => Fit::No,
+                    None => Fit::Unknown,
+                });
+            fits.max().unwrap_or(Fit::No)
+        };
         match self {
-            Listed::In(patterns) => any_fits(patterns, |pattern| like(pattern, text)),
-            Listed::NotIn(patterns) => any_fits(patterns, |pattern| like(pattern, text)).opposite(),
+            Listed::In(patterns) => any(patterns),
+            Listed::NotIn(patterns) => any(patterns).opposite(),
         }
     }
 }
@@ -190,50 +261,4 @@ impl Fit {
             Fit::Yes => Fit::No,
         }
     }
-}
-
-/// The best fit of any pattern. A pattern with a policy variable (`${…}`) is of unknown fit.
-fn any_fits(patterns: &[String], fits: impl Fn(&str) -> bool) -> Fit {
-    let mut best = Fit::No;
-    for pattern in patterns {
-        let fit = match (pattern.contains("${"), fits(pattern)) {
-            (true, _) => Fit::Unknown,
-            (false, true) => Fit::Yes,
-            (false, false) => Fit::No,
-        };
-        best = best.max(fit);
-    }
-    best
-}
-
-/// `*` is any run of characters, none included; `?` is any one. Time: pattern × text at worst.
-fn like(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
-    let (mut at, mut in_text) = (0, 0);
-    // Where the last star was, and how much of the text it has taken so far.
-    let mut star: Option<(usize, usize)> = None;
-    while in_text < text.len() {
-        if at < pattern.len() && pattern[at] == '*' {
-            star = Some((at, in_text));
-            at += 1;
-        } else if at < pattern.len() && (pattern[at] == '?' || pattern[at] == text[in_text]) {
-            at += 1;
-            in_text += 1;
-        } else if let Some((star_at, taken_to)) = star {
-            star = Some((star_at, taken_to + 1));
-            at = star_at + 1;
-            in_text = taken_to + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[at..].iter().all(|rest| *rest == '*')
-}
-
-/// AWS: each of an ARN's six parts is matched by itself, with wildcards.
-fn arn_like(pattern: &str, arn: &str) -> bool {
-    let pattern: Vec<&str> = pattern.splitn(6, ':').collect();
-    let arn: Vec<&str> = arn.splitn(6, ':').collect();
-    pattern.len() == 6 && arn.len() == 6 && pattern.iter().zip(&arn).all(|(p, a)| like(p, a))
 }

@@ -38,6 +38,7 @@ impl KeyRing for OneKey {
         let session_token = self.session_token.as_ref().map(|text| SessionToken {
             text: Secret::new(text.clone()),
             expires: now() + jiff::SignedDuration::from_secs(60),
+            policy: None,
         });
         (access_key_id == KEY_ID).then(|| Key {
             secret: Secret::new(SECRET.to_owned()),

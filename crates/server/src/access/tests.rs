@@ -423,6 +423,7 @@ fn a_caller_knows_its_names() {
         access_key_id: None,
         identity,
         session_expires: None,
+        session_policy: None,
     };
     let user = caller(Identity::User {
         name: "ann".into(),

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use super::canonical::{self, Covered, PathForm, trimmed};
-use super::keys::{SigningKey, SigningKeys, sha256};
+use super::keys::{SigningKey, SigningKeys, key_of, sha256};
 use super::{
     AuthError, Caller, ChunkChain, Dialect, Identity, Key, KeyRing, Presented, Refusal, Scope,
     Secret,
@@ -50,6 +50,12 @@ impl Expect<'static> {
     pub const CLOUDTRAIL_DATA: Self = Self::service(&["cloudtrail-data"], Dialect::RestJson);
     /// STS. Presigned requests are how other systems prove their identity to a third.
     pub const STS: Self = Self { allow_presigned: true, ..Self::service(&["sts"], Dialect::Query) };
+    /// AWS Organizations.
+    pub const ORGANIZATIONS: Self = Self::service(&["organizations"], Dialect::Json);
+    /// The Resource Groups Tagging API.
+    pub const TAGGING: Self = Self::service(&["tagging"], Dialect::Json);
+    /// What is answered of EC2 and IAM.
+    pub const NEIGHBOURS: Self = Self::service(&["ec2", "iam"], Dialect::Query);
     /// The embedded S3 endpoint.
     pub const S3: Self = Self {
         allow_presigned: true,
@@ -169,7 +175,7 @@ impl Verifier {
         let (payload_hash, body) = body_claim(&presented, payload, expect)?;
 
         let string_to_sign = string_to_sign(request, &presented, expect, &payload_hash)?;
-        let Some(key) = keys.find(&presented.access_key_id).filter(|key| key.active) else {
+        let Some(key) = key_of(keys, &presented).filter(|key| key.active) else {
             // The same work as for a known key. The answer still tells, as it does on AWS.
             let nobody = Secret::new("nobody".to_owned());
             let right = SigningKey::derive(&nobody, &presented.scope).sign(&string_to_sign);
@@ -201,7 +207,8 @@ impl Verifier {
                 account: key.account,
                 access_key_id: Some(presented.access_key_id),
                 identity: key.identity,
-                session_expires: key.session_token.map(|token| token.expires),
+                session_expires: key.session_token.as_ref().map(|token| token.expires),
+                session_policy: key.session_token.and_then(|token| token.policy),
             },
             scope: presented.scope,
             body,
@@ -402,5 +409,6 @@ pub(super) fn caller_of_token(account: AccountId, name: String) -> Caller {
         access_key_id: None,
         identity: Identity::IngestToken { name },
         session_expires: None,
+        session_policy: None,
     }
 }

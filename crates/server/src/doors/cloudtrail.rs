@@ -10,10 +10,12 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use crate::access::{AuthError, Caller, Expect, Payload, Refusal};
+use crate::access::{Caller, Expect, Payload};
 use crate::audit;
+use crate::authorization::Grants;
 use crate::dispatch::{Outcome, dispatch};
-use crate::http::{Body, BodyError, answer, collect, text};
+use crate::doors::api_call::{Refused, refused, region_of, unauthentic, unread};
+use crate::http::{Body, answer, collect, identified, text};
 use crate::node::Node;
 use crate::operations::Cx;
 
@@ -23,7 +25,7 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 
 pub async fn call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let request_id = crate::chance::uuid(node.chance.as_ref()).to_string();
-    let mut response = match carry_out(node, peer, request, &request_id).await {
+    let response = match carry_out(node, peer, request, &request_id).await {
         Ok(body) => answer(StatusCode::OK, CONTENT_TYPE, body),
         Err((status, code, body)) => {
             let mut response = answer(status, CONTENT_TYPE, body);
@@ -33,13 +35,8 @@ pub async fn call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> 
             response
         }
     };
-    if let Ok(id) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert("x-amzn-requestid", id);
-    }
-    response
+    identified(response, &request_id)
 }
-
-type Refused = (StatusCode, String, String);
 
 async fn carry_out(
     node: &Node,
@@ -47,26 +44,19 @@ async fn carry_out(
     request: Request<Incoming>,
     request_id: &str,
 ) -> Result<String, Refused> {
-    let (parts, body) = collect(request, BODY_BYTES_MAX).await.map_err(|e| match e {
-        BodyError::TooLarge { .. } => {
-            refused(ApiError::new(ErrorCode::RequestEntityTooLarge, e.to_string()))
-        }
-        BodyError::Broken(_) => {
-            refused(ApiError::new(ErrorCode::SerializationException, e.to_string()))
-        }
-    })?;
+    let (parts, body) = collect(request, BODY_BYTES_MAX).await.map_err(unread)?;
     let now = node.clock.now();
     let verified = node
         .verifier
-        .authenticate(&parts, Payload::Bytes(&body), &Expect::CLOUDTRAIL, node.keys.as_ref(), now)
+        .authenticate(
+            &parts,
+            Payload::Bytes(&body),
+            &Expect::CLOUDTRAIL,
+            node.accounts.as_ref(),
+            now,
+        )
         .map_err(unauthentic)?;
-    let region = Region::parse(&verified.scope.region).map_err(|_| {
-        let (presented, expected) = (&verified.scope.region, &node.settings.region);
-        unauthentic(AuthError::new(
-            Refusal::WrongRegion { presented: presented.clone(), expected: expected.to_string() },
-            Expect::CLOUDTRAIL.dialect,
-        ))
-    })?;
+    let region = region_of(node, &verified, &Expect::CLOUDTRAIL)?;
 
     let target = text(&parts.headers, "x-amz-target").unwrap_or_default();
     let operation = json11::operation_of_target(target).map_err(|e| refused(e.into()))?;
@@ -86,7 +76,17 @@ async fn carry_out(
             "The journal cannot take events now (see /health), so no call can be recorded; try again later.",
         )));
     }
-    let cx = Cx { node, caller: &verified.caller, region: &region, now };
+    node.accounts.note_use(&verified.caller, "cloudtrail", region.as_str(), now);
+    let grants = Grants::default();
+    let cx = Cx {
+        node,
+        caller: &verified.caller,
+        region: &region,
+        now,
+        source_ip: peer.ip(),
+        user_agent: text(&parts.headers, "user-agent"),
+        grants: &grants,
+    };
     let outcome = dispatch(cx, operation, &body).await;
     record(node, peer, &parts, &verified.caller, &region, request_id, operation, &outcome).await?;
     outcome.answer.map_err(refused)
@@ -125,6 +125,7 @@ async fn record(
         response_elements,
         additional: None,
         resources: named_resource(outcome, caller).into_iter().collect(),
+        copy_to: None,
     };
     audit::record(node, call, node.clock.now()).await.map_err(|e| {
         refused(ApiError::new(
@@ -134,13 +135,15 @@ async fn record(
     })
 }
 
-/// The trail or event data store that the call was about, where its ARN is in the answer or the
+/// The trail, event data store, channel or dashboard that the call was about, where its ARN is in the answer or the
 /// request.
 fn named_resource(outcome: &Outcome, caller: &Caller) -> Option<NewResource> {
     let kind_of = |text: &str| match text {
         _ if !text.starts_with("arn:") => None,
         _ if text.contains(":trail/") => Some("AWS::CloudTrail::Trail"),
+        _ if text.contains(":channel/") => Some("AWS::CloudTrail::Channel"),
         _ if text.contains(":eventdatastore/") => Some("AWS::CloudTrail::EventDataStore"),
+        _ if text.contains(":dashboard/") => Some("AWS::CloudTrail::Dashboard"),
         _ => None,
     };
     let named_in = |value: &Option<Value>| {
@@ -157,14 +160,4 @@ fn named_resource(outcome: &Outcome, caller: &Caller) -> Option<NewResource> {
 fn is_read_only(operation: Operation) -> bool {
     let name = operation.name();
     ["Describe", "Get", "List", "Lookup", "Search"].iter().any(|verb| name.starts_with(verb))
-}
-
-fn refused(error: ApiError) -> Refused {
-    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, error.code.as_str().to_owned(), error.body())
-}
-
-fn unauthentic(error: AuthError) -> Refused {
-    let body = serde_json::json!({ "__type": error.code, "message": error.message }).to_string();
-    (error.status, error.code.to_owned(), body)
 }

@@ -5,15 +5,19 @@
 //! Answers 200 when at least one record is durable, 400 when none was good, 503 when nothing can
 //! be taken now; always with the number accepted and, for each refused record, its place and why.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
+use event::Region;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use journal::AppendError;
 use serde_json::json;
 
 use crate::access::{
-    AuthError, Caller, Dialect, Expect, KeyRing, Payload, Presented, Refusal, token,
+    AuthError, Caller, Dialect, Expect, Payload, Presented, Refusal, Verified, key_of, token,
 };
+use crate::authorization::{Asking, Denied, permit};
 use crate::http::{Body, BodyError, answer, collect_body, text};
 use crate::intake::{self, Checked, Encoding, IntakeError};
 use crate::node::Node;
@@ -22,8 +26,8 @@ const CONTENT_TYPE: &str = "application/json";
 /// Below this, checking a body costs less than moving it to another thread.
 const INLINE_BYTES_MAX: usize = 256 << 10;
 
-pub async fn post(node: &Node, request: Request<Incoming>) -> Response<Body> {
-    match take(node, request).await {
+pub async fn post(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    match take(node, peer, request).await {
         Ok(response) => response,
         Err((status, code, message)) => {
             let body =
@@ -39,7 +43,11 @@ pub async fn post(node: &Node, request: Request<Incoming>) -> Response<Body> {
 
 type Refused = (StatusCode, &'static str, String);
 
-async fn take(node: &Node, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+async fn take(
+    node: &Node,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refused> {
     if request.method() != http::Method::POST {
         let message =
             "POST CloudTrail records to /v1/events as NDJSON, a JSON array or {\"Records\":[…]}";
@@ -60,7 +68,7 @@ async fn take(node: &Node, request: Request<Incoming>) -> Result<Response<Body>,
     })?;
     let caller = match holder {
         Some(caller) => caller,
-        None => signer(node, &parts, &body)?,
+        None => signer(node, peer, &parts, &body)?,
     };
     let encoding =
         Encoding::of(text(&parts.headers, "content-encoding"), &body).map_err(refused)?;
@@ -138,26 +146,51 @@ async fn blocking(
 fn presented(node: &Node, parts: &http::request::Parts) -> Result<Option<Caller>, Refused> {
     let words = |e: AuthError| (e.status, e.code, e.message);
     if token::is_presented(parts) {
-        return token::authenticate(parts, node.keys.as_ref(), Dialect::RestJson, node.clock.now())
-            .map(Some)
-            .map_err(words);
+        return token::authenticate(
+            parts,
+            node.accounts.as_ref(),
+            Dialect::RestJson,
+            node.clock.now(),
+        )
+        .map(Some)
+        .map_err(words);
     }
     let claimed =
         Presented::read(parts).map_err(|e| words(AuthError::new(e, Dialect::RestJson)))?;
-    if node.keys.find(&claimed.access_key_id).is_none() {
+    if key_of(node.accounts.as_ref(), &claimed).is_none() {
         return Err(words(AuthError::new(Refusal::UnknownKey, Dialect::RestJson)));
     }
     Ok(None)
 }
 
-fn signer(node: &Node, parts: &http::request::Parts, body: &[u8]) -> Result<Caller, Refused> {
+fn signer(
+    node: &Node,
+    peer: SocketAddr,
+    parts: &http::request::Parts,
+    body: &[u8],
+) -> Result<Caller, Refused> {
     let now = node.clock.now();
     let expect = &Expect::CLOUDTRAIL_DATA;
-    node.verifier
-        .authenticate(parts, Payload::Bytes(body), expect, node.keys.as_ref(), now)
+    let verified = node
+        .verifier
+        .authenticate(parts, Payload::Bytes(body), expect, node.accounts.as_ref(), now)
         .and_then(|verified| node.not_replayed(verified, expect.dialect, now))
-        .map(|verified| verified.caller)
-        .map_err(|e| (e.status, e.code, e.message))
+        .map_err(|e| (e.status, e.code, e.message))?;
+    let Verified { caller, scope, .. } = verified;
+    node.accounts.note_use(&caller, "cloudtrail-data", &scope.region, now);
+    let region = Region::parse(&scope.region)
+        .map_err(|e| (StatusCode::FORBIDDEN, "InvalidSignatureException", e.to_string()))?;
+    let asking = Asking {
+        caller: &caller,
+        source_ip: peer.ip(),
+        user_agent: text(&parts.headers, "user-agent"),
+        region: &region,
+        now,
+    };
+    // An action of our own: whoever may put into a channel may not yet say what others did.
+    permit(&node.accounts, &asking, "cairn:PutEvents", "*")
+        .map_err(|Denied(message)| (StatusCode::FORBIDDEN, "AccessDeniedException", message))?;
+    Ok(caller)
 }
 
 fn refused(error: IntakeError) -> Refused {

@@ -30,7 +30,8 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::access::{AuthError, Dialect, Expect, KeyRing, Payload, Presented, Refusal, Verified};
+use crate::access::{AuthError, Dialect, Expect, Payload, Presented, Refusal, Verified, key_of};
+use crate::authorization::{Denied, Grants, permit};
 use crate::http::{Body, BodyError, answer, collect_body, text};
 use crate::imports::open::InUse;
 use crate::lake::{FileFault, ImportOptions, LakeFault, TableName};
@@ -125,7 +126,7 @@ async fn take(
         Ask::Begin => begin(node, peer, verified, agent.as_deref(), &body).await,
         Ask::Known(id) => known(node, &find(node, &verified, id)?, &body).await,
         Ask::File(id) => add(node, &find(node, &verified, id)?, &query, sha256, body).await,
-        Ask::Commit(id) => commit(node, &find(node, &verified, id)?).await,
+        Ask::Commit(id) => commit(node, id, &find(node, &verified, id)?).await,
         Ask::Drop(id) => {
             find(node, &verified, id)?;
             node.imports.open.remove(id);
@@ -140,7 +141,7 @@ fn known_key(node: &Node, parts: &Parts) -> Result<(), Refused> {
         (error.status, error.code, error.message)
     };
     let claimed = Presented::read(parts).map_err(words)?;
-    match node.keys.find(&claimed.access_key_id) {
+    match key_of(node.accounts.as_ref(), &claimed) {
         Some(_) => Ok(()),
         None => Err(words(Refusal::UnknownKey)),
     }
@@ -154,12 +155,13 @@ async fn verified(
 ) -> Result<(Verified, [u8; 32], Bytes), Refused> {
     let node = node.clone();
     let work = tokio::task::spawn_blocking(move || {
-        let (now, keys) = (node.clock.now(), node.keys.as_ref());
-        let payload = Payload::Bytes(&body);
-        let verified =
-            node.verifier.authenticate(&parts, payload, &Expect::CLOUDTRAIL, keys, now)?;
+        let (now, keys) = (node.clock.now(), node.accounts.as_ref());
+        // One pass over the bytes serves the signature and the list of known files.
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest(&SHA256, &body).as_ref());
+        let payload = Payload::Sha256(sha256);
+        let verified =
+            node.verifier.authenticate(&parts, payload, &Expect::CLOUDTRAIL, keys, now)?;
         Ok::<_, AuthError>((verified, sha256, body))
     });
     let done = work
@@ -201,7 +203,16 @@ async fn begin(
     let region = Region::parse(&verified.scope.region)
         .map_err(|e| (StatusCode::BAD_REQUEST, "InvalidRegion", e.to_string()))?;
     let caller = &verified.caller;
-    let cx = Cx { node, caller, region: &region, now };
+    node.accounts.note_use(caller, "cloudtrail", region.as_str(), now);
+    let cx = Cx {
+        node,
+        caller,
+        region: &region,
+        now,
+        source_ip: peer.ip(),
+        user_agent: agent,
+        grants: &Grants::default(),
+    };
     let id = chance::uuid(node.chance.as_ref()).to_string();
     let begun = open(cx, &store, &id).await;
     let error = begun.as_ref().err().map(|(_, code, message)| (*code, message.as_str()));
@@ -222,6 +233,7 @@ async fn begin(
         response_elements: begun.is_ok().then(|| json!({ "importId": id })),
         additional: None,
         resources: Vec::new(),
+        copy_to: None,
     };
     if let Err(error) = audit::record(node, call, now).await {
         node.imports.open.remove(&id);
@@ -233,6 +245,8 @@ async fn begin(
 
 async fn open(cx: Cx<'_>, store: &str, id: &str) -> Result<Value, Refused> {
     let store = importable(cx, store).await.map_err(refused)?;
+    permit(&cx.node.accounts, &cx.asking(), "cloudtrail:StartImport", &store.arn)
+        .map_err(|Denied(message)| (StatusCode::FORBIDDEN, "AccessDeniedException", message))?;
     let account = *cx.caller.account();
     if !cx.node.imports.open.has_room(&account) {
         let message = "Too many imports are open. Close one, or wait until idle ones are dropped.";
@@ -321,13 +335,16 @@ async fn add(
     }))
 }
 
-async fn commit(node: &Node, open: &InUse) -> Result<Value, Refused> {
+async fn commit(node: &Node, id: &str, open: &InUse) -> Result<Value, Refused> {
     // Before the commit begins: what is added from now on may miss it.
     let added = open.take_added();
     let imported = match open.import.commit().await {
         Ok(imported) => imported,
         Err(fault) => {
-            open.put_back(added);
+            match fault {
+                LakeFault::BeginAgain { .. } => node.imports.open.remove(id),
+                _ => open.put_back(added),
+            }
             return Err(of_lake(fault));
         }
     };
@@ -376,6 +393,10 @@ fn of_lake(fault: LakeFault) -> Refused {
         LakeFault::Store { .. } => {
             tracing::warn!(error = &fault as &dyn std::error::Error, "an import failed for now");
             busy(StatusCode::SERVICE_UNAVAILABLE, &fault.told())
+        }
+        // Clients begin a new import after this answer.
+        LakeFault::BeginAgain { .. } => {
+            (StatusCode::NOT_FOUND, "ImportNotFoundException", fault.told())
         }
         LakeFault::Damaged { .. } => {
             tracing::error!(error = &fault as &dyn std::error::Error, "an import failed");

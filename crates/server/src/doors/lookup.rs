@@ -27,8 +27,9 @@ use serde_json::{Value, json};
 
 use crate::access::{Caller, Expect, Payload};
 use crate::audit;
+use crate::authorization::{Denied, Grants, permit};
 use crate::http::{Body, BodyError, answer, collect, text};
-use crate::lake::{LakeFault, TableName};
+use crate::lake::{Columns, LakeFault, TableName};
 use crate::node::Node;
 use crate::operations::{Cx, event_data_stores, history};
 use crate::page_token;
@@ -119,13 +120,27 @@ async fn take(
     let expect = &Expect::CLOUDTRAIL_DATA;
     let verified = node
         .verifier
-        .authenticate(&parts, Payload::Bytes(&body), expect, node.keys.as_ref(), now)
+        .authenticate(&parts, Payload::Bytes(&body), expect, node.accounts.as_ref(), now)
         .map_err(|e| refused(e.status, e.code, e.message))?;
     let caller = &verified.caller;
     let region = Region::parse(&verified.scope.region)
         .map_err(|e| refused(StatusCode::FORBIDDEN, "InvalidSignatureException", e.to_string()))?;
-    let cx = Cx { node, caller, region: &region, now };
-    let found = ask(cx, &body).await;
+    node.accounts.note_use(caller, "cloudtrail", region.as_str(), now);
+    let cx = Cx {
+        node,
+        caller,
+        region: &region,
+        now,
+        source_ip: peer.ip(),
+        user_agent: text(&parts.headers, "user-agent"),
+        grants: &Grants::default(),
+    };
+    let found = match permit(&node.accounts, &cx.asking(), "cloudtrail:LookupEvents", "*") {
+        Ok(()) => ask(cx, &body).await,
+        Err(Denied(message)) => {
+            Err(refused(StatusCode::FORBIDDEN, "AccessDeniedException", message))
+        }
+    };
     record(cx, peer, &parts, &body, found.as_ref().err()).await?;
     found
 }
@@ -150,6 +165,15 @@ async fn ask(cx: Cx<'_>, body: &[u8]) -> Result<String, Refused> {
                 let status = StatusCode::from_u16(e.status()).unwrap_or(StatusCode::BAD_REQUEST);
                 refused(status, e.code.as_str(), e.message)
             })?;
+            // Reading a store is a query, whatever it is asked by.
+            permit(&cx.node.accounts, &cx.asking(), "cloudtrail:StartQuery", &store.arn).map_err(
+                |Denied(message)| refused(StatusCode::FORBIDDEN, "AccessDeniedException", message),
+            )?;
+            if event_data_stores::table_of(&store).1 != Columns::Events {
+                return Err(invalid(format!(
+                    "{named} does not hold management, data or network activity events; ask it with SQL"
+                )));
+            }
             event_data_stores::table_of(&store).0
         }
     };
@@ -282,6 +306,7 @@ async fn record(
         response_elements: None,
         additional: None,
         resources: Vec::new(),
+        copy_to: None,
     };
     audit::record(cx.node, call, cx.node.clock.now()).await.map_err(|e| {
         let message = format!("The call could not be recorded: {e}.");

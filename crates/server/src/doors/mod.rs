@@ -1,13 +1,19 @@
 //! The doors: each surface of HTTP with its own manners. All stand on one port; [`route`] tells
 //! them apart.
 
+mod access;
+mod api_call;
 pub mod bucket;
 mod cloudtrail;
+mod cloudtrail_data;
 mod events;
 mod health;
 mod imports;
 mod lookup;
+mod neighbours;
+mod organizations;
 mod sts;
+mod tagging;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,10 +29,17 @@ use crate::node::Node;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     CloudTrail,
+    CloudTrailData,
     Sts,
+    Organizations,
+    /// Resource Groups Tagging API.
+    Tagging,
+    /// EC2 and IAM, a call of each.
+    Neighbours,
     Events,
     Imports,
     Lookup,
+    Access,
     Bucket,
     Health,
     Metrics,
@@ -52,6 +65,9 @@ pub fn door_of(
     if path == "/v1/lookup" {
         return Door::Lookup;
     }
+    if path == "/v1/access" {
+        return Door::Access;
+    }
     // Signed for another service or not: the target says who is meant.
     let target = text(headers, "x-amz-target").unwrap_or_default();
     if method == Method::POST && path == "/" && target.contains("CloudTrail_20131101.") {
@@ -60,7 +76,12 @@ pub fn door_of(
     if let Some(service) = scope_service(headers, query) {
         return match service {
             "cloudtrail" => Door::CloudTrail,
+            // Our own doors, which are signed with this name as well, went by their paths.
+            "cloudtrail-data" => Door::CloudTrailData,
             "sts" => Door::Sts,
+            "organizations" => Door::Organizations,
+            "tagging" => Door::Tagging,
+            "ec2" | "iam" => Door::Neighbours,
             "s3" => Door::Bucket,
             _ => Door::Unknown,
         };
@@ -102,34 +123,31 @@ pub async fn route(
     let started = node.clock.elapsed();
     let response = match door {
         Door::CloudTrail => cloudtrail::call(&node, peer, request).await,
+        Door::CloudTrailData => cloudtrail_data::call(&node, peer, request).await,
         Door::Sts => sts::call(&node, peer, request).await,
-        Door::Events => events::post(&node, request).await,
+        Door::Organizations => organizations::call(&node, peer, request).await,
+        Door::Tagging => tagging::call(&node, peer, request).await,
+        Door::Neighbours => neighbours::call(&node, peer, request).await,
+        Door::Events => events::post(&node, peer, request).await,
         Door::Imports => imports::call(&node, peer, request).await,
         Door::Lookup => lookup::post(&node, peer, request).await,
+        Door::Access => access::post(&node, peer, request).await,
         Door::Bucket => bucket_call(&node, peer, request).await,
         Door::Health => health::health(&node),
         Door::Metrics => health::metrics(&node),
-        Door::Unknown => unknown_service(&request),
+        Door::Unknown => {
+            let service = scope_service(request.headers(), request.uri().query());
+            neighbours::not_served(service.unwrap_or_default(), request.headers())
+        }
     };
     node.metrics.request(door, response.status(), node.clock.elapsed().saturating_sub(started));
     response
 }
 
-fn unknown_service(request: &Request<Incoming>) -> Response<Body> {
-    let service = scope_service(request.headers(), request.uri().query()).unwrap_or_default();
-    let message = format!(
-        "Cairn does not serve {service:?}; it serves cloudtrail, sts, s3, and event intake at /v1/events. \
-         Set AWS_ENDPOINT_URL_<SERVICE> for services that live elsewhere."
-    );
-    let body = serde_json::json!({ "__type": "UnknownOperationException", "message": message })
-        .to_string();
-    answer(StatusCode::BAD_REQUEST, "application/x-amz-json-1.1", body)
-}
-
 /// S3, and the event of the call. Delivery's own puts go on while the journal is full: they are
 /// what makes room in it.
 async fn bucket_call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
-    let (response, call) = node.buckets.call(request).await;
+    let (response, call) = node.buckets.call(peer.ip(), request).await;
     let (Some(caller), Some(operation)) = (&call.caller, &call.operation) else { return response };
     let error = call
         .error_code
@@ -164,6 +182,7 @@ async fn bucket_call(node: &Node, peer: SocketAddr, request: Request<Incoming>) 
                 .iter()
                 .map(|(arn, kind)| audit::resource(arn, caller.account(), kind))
                 .collect(),
+            copy_to: None,
         },
         node.clock.now(),
     )

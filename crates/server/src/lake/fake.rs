@@ -27,6 +27,7 @@ mod queries;
 pub struct FakeLake {
     tables: Arc<Tables>,
     faults: Arc<Mutex<Faults>>,
+    listing: Arc<Mutex<Option<String>>>,
     /// Commits of imports whose answer will be lost.
     import_answers_lost: Arc<AtomicU32>,
 }
@@ -157,6 +158,11 @@ impl FakeLake {
         }
     }
 
+    /// The listing of federated tables.
+    pub fn listing(&self) -> Option<String> {
+        self.listing.lock().expect("no holder of this lock can panic").clone()
+    }
+
     pub fn has_table(&self, table: &TableName) -> bool {
         self.tables().contains_key(table)
     }
@@ -184,6 +190,15 @@ impl Lake for FakeLake {
     async fn open_table(&self, table: &TableName, _: Columns) -> Result<u64, LakeFault> {
         self.may(Call::Open, table)?;
         Ok(self.tables().entry(table.clone()).or_default().position)
+    }
+
+    fn location(&self, table: &TableName) -> String {
+        format!("memory:///{}/", table.as_str())
+    }
+
+    async fn put_listing(&self, text: Option<String>) -> Result<(), LakeFault> {
+        *self.listing.lock().expect("no holder of this lock can panic") = text;
+        Ok(())
     }
 
     async fn remove_table(&self, table: &TableName) -> Result<(), LakeFault> {
@@ -270,8 +285,12 @@ impl Lake for FakeLake {
         Ok(Page { events, more })
     }
 
-    fn tables_of(&self, statement: &str, _: &[String]) -> Result<Vec<NamedTable>, QueryFault> {
-        queries::tables_of(statement)
+    fn tables_of(
+        &self,
+        statement: &str,
+        parameters: &[String],
+    ) -> Result<Vec<NamedTable>, QueryFault> {
+        queries::tables_of(&queries::filled(statement, parameters)?)
     }
 
     async fn prepare(&self, ask: Ask) -> Result<Box<dyn Prepared>, QueryFault> {
@@ -283,7 +302,7 @@ impl Lake for FakeLake {
             let is_own = |row: &&Row| readable.account.is_none_or(|own| row.account == own);
             rows.extend(table.all().filter(is_own).cloned());
         }
-        queries::prepare(&ask.statement, rows)
+        queries::prepare(&queries::filled(&ask.statement, &ask.parameters)?, rows)
     }
 
     async fn import(

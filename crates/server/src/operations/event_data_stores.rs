@@ -13,7 +13,7 @@ mod update_event_data_store;
 
 use api::cloudtrail::AdvancedEventSelector as ApiSelector;
 use api::{ApiError, ErrorCode, Timestamp};
-use catalog::{BillingMode, CatalogError, Deletion, EventDataStore, Ingestion};
+use catalog::{BillingMode, CatalogError, Deletion, EventDataStore, Federation, Ingestion};
 use event::arn::{EventDataStoreArn, hyphenated_uuid};
 use event::selectors::{EventSelectors, StoreClass};
 
@@ -26,15 +26,16 @@ pub use start_event_data_store_ingestion::start_event_data_store_ingestion;
 pub use stop_event_data_store_ingestion::stop_event_data_store_ingestion;
 pub use update_event_data_store::update_event_data_store;
 
-use crate::lake::{Columns, TableName};
+use crate::lake::{Columns, Readable, TableName};
 use crate::operations::trails::converted;
-use crate::operations::{Cx, internal};
+use crate::operations::{Cx, federation, internal};
 
-/// The caller's event data store in this Region, named by its ARN or by the ID at the ARN's end.
-/// Another account's or Region's is as good as none. It may be pending deletion.
+/// The caller's event data store in this Region, named by its ARN or by the ID at the ARN's end, or one
+/// of another account that its policy lets the caller use in this operation. Another account's or
+/// Region's is as good as none. It may be pending deletion.
 pub async fn find(cx: Cx<'_>, arn_or_id: &str) -> Result<EventDataStore, ApiError> {
     let id = match EventDataStoreArn::parse(arn_or_id) {
-        Ok(arn) if arn.account == *cx.caller.account() && arn.region == *cx.region => Some(arn.id),
+        Ok(arn) if arn.region == *cx.region => Some(arn.id),
         Ok(_) => None,
         Err(invalid) => match hyphenated_uuid(arn_or_id) {
             Some(id) => Some(id),
@@ -51,7 +52,8 @@ pub async fn find(cx: Cx<'_>, arn_or_id: &str) -> Result<EventDataStore, ApiErro
         None => None,
     };
     found
-        .filter(|store| store.account == cx.account() && store.home_region == cx.region.as_str())
+        .filter(|store| store.account == cx.account() || cx.grants.has(&store.arn))
+        .filter(|store| store.home_region == cx.region.as_str())
         .ok_or_else(|| not_found(arn_or_id))
 }
 
@@ -67,6 +69,12 @@ pub fn table_of(store: &EventDataStore) -> (TableName, Columns) {
     (TableName::of_store(&store.id), columns_of(store.state.class))
 }
 
+/// All rows of a store.
+pub fn readable(store: &EventDataStore) -> Readable {
+    let (table, columns) = table_of(store);
+    Readable { table, columns, account: None }
+}
+
 /// What the rows of such a store are.
 pub fn columns_of(class: StoreClass) -> Columns {
     match class {
@@ -78,7 +86,7 @@ pub fn columns_of(class: StoreClass) -> Columns {
     }
 }
 
-fn refuse_inactive(store: &EventDataStore) -> Result<(), ApiError> {
+pub(super) fn refuse_inactive(store: &EventDataStore) -> Result<(), ApiError> {
     match store.state.deletion {
         Deletion::None => Ok(()),
         Deletion::Pending { .. } | Deletion::Removing => Err(ApiError::new(
@@ -107,7 +115,7 @@ async fn refuse_during_import(cx: Cx<'_>, store: &EventDataStore) -> Result<(), 
 }
 
 /// Changes a store from a journal position on, and wakes the workers that care.
-async fn change(
+pub(super) async fn change(
     cx: Cx<'_>,
     arn: &str,
     next: impl FnOnce(&mut EventDataStore, &[EventDataStore]) -> Result<(), ApiError>,
@@ -118,6 +126,12 @@ async fn change(
     match changed {
         Ok(outcome) => outcome,
         Err(CatalogError::NoSuchEventDataStore(arn)) => Err(not_found(&arn)),
+        Err(CatalogError::IsDestination(arn)) => Err(ApiError::new(
+            ErrorCode::ChannelExistsForEDSException,
+            format!(
+                "Event data store {arn} cannot be deleted: it is a destination of a channel. Update or delete the channel first."
+            ),
+        )),
         Err(other) => Err(internal(other)),
     }
 }
@@ -132,7 +146,7 @@ fn status(store: &EventDataStore) -> &'static str {
     }
 }
 
-fn refuse_status(store: &EventDataStore, wanted: &str) -> ApiError {
+pub(super) fn refuse_status(store: &EventDataStore, wanted: &str) -> ApiError {
     ApiError::new(
         ErrorCode::InvalidEventDataStoreStatusException,
         format!(
@@ -164,9 +178,14 @@ struct Shown {
     status: String,
     selectors: Vec<ApiSelector>,
     multi_region: bool,
+    /// Is it the organization's?
+    organization: bool,
     retention_days: i32,
     termination_protection: bool,
     billing_mode: String,
+    /// Both absent where federation was never enabled or is disabled.
+    federation_status: Option<String>,
+    federation_role: Option<String>,
     created: Option<Timestamp>,
     updated: Option<Timestamp>,
 }
@@ -180,12 +199,18 @@ fn shown(store: EventDataStore) -> Result<Shown, ApiError> {
         status: status(&store).to_owned(),
         selectors,
         multi_region: store.state.multi_region,
+        organization: store.state.organization.is_some(),
         retention_days: i32::try_from(store.state.retention_days).unwrap_or(i32::MAX),
         termination_protection: store.state.termination_protection,
         billing_mode: match store.state.billing_mode {
             BillingMode::ExtendableRetention => "EXTENDABLE_RETENTION_PRICING".to_owned(),
             BillingMode::FixedRetention => "FIXED_RETENTION_PRICING".to_owned(),
         },
+        federation_status: match &store.state.federation {
+            Federation::Disabled => None,
+            other => Some(federation::status(other).to_owned()),
+        },
+        federation_role: store.state.federation.role_arn().map(str::to_owned),
         created: Timestamp::from_millis(store.created_ms).ok(),
         updated: Timestamp::from_millis(store.updated_ms).ok(),
         arn: store.arn,

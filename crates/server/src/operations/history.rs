@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::lake::{Columns, Lake, LakeFault, TableName};
 
 pub use lookup_events::lookup_events;
+pub(super) use lookup_events::{shown_event, unavailable};
 
 /// AWS: event history goes back 90 days.
 const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);

@@ -34,7 +34,10 @@ pub async fn importable(cx: Cx<'_>, store: &str) -> Result<EventDataStore, ApiEr
         StoreClass::Events => Ok(store),
         _ => Err(ApiError::new(
             ErrorCode::InvalidEventDataStoreCategoryException,
-            "Log files can be imported only into an event data store for management, data or network activity events.",
+            format!(
+                "Log files cannot be imported into event data store {}: its eventCategory must be Management, Data or NetworkActivity.",
+                store.arn
+            ),
         )),
     }
 }

@@ -1,13 +1,22 @@
 //! What the operations do: one file each, grouped as the API groups them.
 
+pub mod channels;
+pub mod dashboards;
+pub mod event_configuration;
 pub mod event_data_stores;
+pub mod federation;
 pub mod history;
 pub mod imports;
+pub mod insights;
 pub mod keys;
+pub mod organizations;
 pub mod paging;
 pub mod queries;
+pub mod resource_policies;
 pub mod tags;
 pub mod trails;
+
+use std::net::IpAddr;
 
 use api::{ApiError, ErrorCode};
 use catalog::CatalogError;
@@ -15,6 +24,7 @@ use event::Region;
 use jiff::Timestamp;
 
 use crate::access::Caller;
+use crate::authorization::{Asking, Grants};
 use crate::node::Node;
 
 /// What an operation may use. The tenant is the caller's account; the Region comes from the
@@ -25,11 +35,26 @@ pub struct Cx<'a> {
     pub caller: &'a Caller,
     pub region: &'a Region,
     pub now: Timestamp,
+    pub source_ip: IpAddr,
+    pub user_agent: Option<&'a str>,
+    /// What of other accounts the caller may use.
+    pub grants: &'a Grants,
 }
 
 impl Cx<'_> {
     pub fn account(&self) -> &str {
         self.caller.account().as_str()
+    }
+
+    /// The facts that policies may ask about.
+    pub fn asking(&self) -> Asking<'_> {
+        Asking {
+            caller: self.caller,
+            source_ip: self.source_ip,
+            user_agent: self.user_agent,
+            region: self.region,
+            now: self.now,
+        }
     }
 
     /// The first journal entry that a change made now applies to.

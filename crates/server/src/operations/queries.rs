@@ -19,9 +19,9 @@ pub use generate_query::generate_query;
 pub use get_query_results::get_query_results;
 pub use list_queries::list_queries;
 pub use search_sample_queries::search_sample_queries;
-pub use start_query::start_query;
+pub use start_query::{by_alias, start_query};
 
-use crate::lake::{LakeFault, NamedTable, Prepared, QueryFault, Readable, TableName};
+use crate::lake::{LakeFault, NamedTable, Prepared, QueryFault};
 use crate::operations::{Cx, event_data_stores, internal};
 use crate::queries::{ask, worded};
 
@@ -33,10 +33,10 @@ fn not_found(id: &str) -> ApiError {
     ApiError::new(ErrorCode::QueryIdNotFoundException, format!("Query {id} was not found."))
 }
 
-/// There are no organizations yet: the owner of a store can only be the caller.
+/// The owner of the stores is the caller, or an account that lets the caller use one of them.
 fn check_owner(cx: Cx<'_>, owner: Option<&str>) -> Result<(), ApiError> {
     match owner {
-        Some(owner) if owner != cx.account() => Err(ApiError::new(
+        Some(owner) if owner != cx.account() && !cx.grants.has_of(owner) => Err(ApiError::new(
             ErrorCode::EventDataStoreNotFoundException,
             format!("Account {owner} has no event data store that you may query."),
         )),
@@ -78,8 +78,7 @@ async fn checked(
             Ok(store) => store,
             Err(error) => return Err(of_table(&table, error)),
         };
-        let readable = Readable { table: TableName::of_store(&store.id), account: None };
-        tables.insert(table.name.clone(), readable);
+        tables.insert(table.name.clone(), event_data_stores::readable(&store));
         stores.push(QueryStore { name: table.name, arn: store.arn });
     }
     let ask = ask(cx.node, statement.to_owned(), parameters.to_vec(), tables);
@@ -99,11 +98,12 @@ fn of_table(table: &NamedTable, error: ApiError) -> ApiError {
     }
 }
 
-fn invalid_statement(message: String) -> ApiError {
+pub fn invalid_statement(message: String) -> ApiError {
     ApiError::new(ErrorCode::InvalidQueryStatementException, message)
 }
 
-fn statement_error(fault: QueryFault) -> ApiError {
+/// What a fault of a statement, or of the lake that is to check it, is to the caller.
+pub fn statement_error(fault: QueryFault) -> ApiError {
     match fault {
         QueryFault::Statement { message, position } => {
             invalid_statement(worded(&message, position))

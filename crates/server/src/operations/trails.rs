@@ -28,6 +28,7 @@ use serde::de::DeserializeOwned;
 pub use create_trail::create_trail;
 pub use delete_trail::delete_trail;
 pub use describe_trails::describe_trails;
+pub(super) use destination_checks::check_folder;
 pub use get_event_selectors::get_event_selectors;
 pub use get_trail::get_trail;
 pub use get_trail_status::get_trail_status;
@@ -37,7 +38,8 @@ pub use start_logging::start_logging;
 pub use stop_logging::stop_logging;
 pub use update_trail::update_trail;
 
-use crate::operations::{Cx, internal};
+use crate::accounts::Organization;
+use crate::operations::{Cx, internal, organizations};
 
 /// How a caller named a trail.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +65,8 @@ impl TrailRef {
     }
 
     /// The caller's trail by that name in the Region (or a multi-Region trail's shadow there), or
-    /// by that ARN anywhere. Another account's trail is as good as none.
+    /// by that ARN anywhere, which may be a trail of the caller's organization. Another account's
+    /// trail is as good as none.
     pub async fn lookup(&self, cx: Cx<'_>) -> Result<Option<Trail>, ApiError> {
         match self {
             TrailRef::Arn(arn) => arn.lookup(cx).await,
@@ -86,11 +89,44 @@ pub trait Lookup {
 
 impl Lookup for TrailArn {
     async fn lookup(&self, cx: Cx<'_>) -> Result<Option<Trail>, ApiError> {
-        if self.account.as_str() != cx.account() {
+        let is_own = self.account == *cx.caller.account();
+        let organization = cx.node.accounts.organization_of(cx.caller.account());
+        let organization = organization.filter(|one| one.management == self.account);
+        if !is_own && organization.is_none() {
             return Ok(None);
         }
-        cx.node.catalog.trail(&self.to_string()).await.map_err(internal)
+        let found = cx.node.catalog.trail(&self.to_string()).await.map_err(internal)?;
+        Ok(found.filter(|trail| is_own || is_of(trail, organization.as_deref())))
     }
+}
+
+/// Is this an organization trail of that organization?
+fn is_of(trail: &Trail, organization: Option<&Organization>) -> bool {
+    let of = trail.state.settings.organization.as_deref();
+    of.is_some() && of == organization.map(|one| one.id.as_str())
+}
+
+/// The account's trails, and those of its organization, by name.
+pub(super) async fn visible(cx: Cx<'_>) -> Result<Vec<Trail>, ApiError> {
+    let catalog = &cx.node.catalog;
+    let mut trails = catalog.trails_of(cx.account()).await.map_err(internal)?;
+    let account = cx.caller.account();
+    let organization = cx.node.accounts.organization_of(account);
+    if let Some(organization) = organization.filter(|one| one.management != *account) {
+        let others = catalog.trails_of(organization.management.as_str()).await;
+        let others = others.map_err(internal)?.into_iter();
+        trails.extend(others.filter(|trail| is_of(trail, Some(&organization))));
+        trails.sort_by(|a, b| (&a.name, &a.arn).cmp(&(&b.name, &b.arn)));
+    }
+    Ok(trails)
+}
+
+/// AWS: members see an organization trail and cannot change it; delegated administrators can.
+pub(super) fn refuse_members(cx: Cx<'_>, trail_arn: &str) -> Result<(), ApiError> {
+    if trail_arn.split(':').nth(4) == Some(cx.account()) {
+        return Ok(());
+    }
+    organizations::administered(cx).map(drop)
 }
 
 pub fn not_found(cx: Cx<'_>, name: &str) -> ApiError {
@@ -101,14 +137,15 @@ pub fn not_found(cx: Cx<'_>, name: &str) -> ApiError {
 }
 
 /// The trail a request names, or the error AWS gives.
-async fn find(cx: Cx<'_>, name: Option<&str>) -> Result<Trail, ApiError> {
+pub(super) async fn find(cx: Cx<'_>, name: Option<&str>) -> Result<Trail, ApiError> {
     let name = name.unwrap_or_default();
     TrailRef::parse(name)?.lookup(cx).await?.ok_or_else(|| not_found(cx, name))
 }
 
-/// As `find`, for operations that only the trail's home Region takes.
-async fn find_at_home(cx: Cx<'_>, name: Option<&str>) -> Result<Trail, ApiError> {
+/// As `find`, for operations that change the trail, which only its home Region takes.
+pub(super) async fn find_at_home(cx: Cx<'_>, name: Option<&str>) -> Result<Trail, ApiError> {
     let trail = find(cx, name).await?;
+    refuse_members(cx, &trail.arn)?;
     if trail.home_region != cx.region.as_str() {
         return Err(ApiError::new(
             ErrorCode::InvalidHomeRegionException,
@@ -122,7 +159,7 @@ async fn find_at_home(cx: Cx<'_>, name: Option<&str>) -> Result<Trail, ApiError>
 }
 
 /// Changes a trail from a journal position on, and wakes the workers that care.
-async fn change(
+pub(super) async fn change(
     cx: Cx<'_>,
     arn: &str,
     next: impl FnOnce(&Trail) -> Result<TrailState, ApiError>,
@@ -167,8 +204,8 @@ fn shown(trail: Trail) -> ApiTrail {
         trail_arn: Some(trail.arn),
         log_file_validation_enabled: Some(settings.log_file_validation_enabled),
         has_custom_event_selectors: Some(trail.state.has_custom_selectors),
-        has_insight_selectors: Some(false),
-        is_organization_trail: Some(false),
+        has_insight_selectors: Some(!trail.state.insight_selectors.is_empty()),
+        is_organization_trail: Some(settings.organization.is_some()),
         recursive_logging: Some(settings.recursive_logging),
         ..ApiTrail::default()
     }

@@ -7,6 +7,8 @@ use super::*;
 use crate::entry::Origin;
 
 const OWN: &str = "111122223333";
+/// In the organization from entry 2 to 3.
+const MEMBER: &str = "222233334444";
 const NONE: [u64; 0] = [];
 
 fn state() -> EventDataStoreState {
@@ -19,6 +21,10 @@ fn state() -> EventDataStoreState {
         termination_protection: true,
         ingestion: Ingestion::Enabled { since_ms: 0 },
         deletion: Deletion::None,
+        configuration: catalog::EventConfiguration::default(),
+        insights: None,
+        federation: catalog::Federation::Disabled,
+        organization: None,
     }
 }
 
@@ -41,7 +47,15 @@ fn wanted(
     region: &str,
     category: &str,
 ) -> Vec<u64> {
-    let table = StoreTable::new(versions.to_vec());
+    let member = catalog::Membership {
+        organization: "o-a".to_owned(),
+        account: MEMBER.to_owned(),
+        from_seq: 2,
+        until_seq: Some(4),
+        joined_ms: 0,
+        delegated_ms: None,
+    };
+    let table = StoreTable::new(versions.to_vec(), Memberships::new(vec![member]));
     let record = serde_json::json!({
         "eventTime": "2026-01-02T03:04:05Z",
         "eventSource": "s3.amazonaws.com",
@@ -55,7 +69,8 @@ fn wanted(
     let head = EntryHead { origin: Origin::Intake, accepted_ms: 0, tenant };
     let region = Region::parse(region).unwrap();
     let store = table.get(&TableName::of_store(&Uuid::from_u128(1)));
-    let wants = |seq| store.is_some_and(|store| store.wants(&head, seq, &header, &region));
+    let wants =
+        |seq| store.is_some_and(|store| table.wants(store, &head, seq, &header, &region).is_some());
     (1..=5).filter(|seq| wants(*seq)).collect()
 }
 
@@ -85,4 +100,15 @@ fn nothing_goes_into_a_store_that_is_being_removed_also_not_what_it_wanted_once(
         wanted(&[version(1, state()), version(5, removing)], OWN, "us-east-1", "Management"),
         NONE
     );
+}
+
+#[test]
+fn an_organization_s_store_wants_what_members_do_while_they_are_in_it() {
+    let shared = EventDataStoreState { organization: Some("o-a".to_owned()), ..state() };
+    let other = EventDataStoreState { organization: Some("o-b".to_owned()), ..state() };
+    let versions = [version(1, shared.clone()), version(3, state())];
+    assert_eq!(wanted(&[version(1, shared)], MEMBER, "us-east-1", "Management"), [2, 3]);
+    assert_eq!(wanted(&versions, MEMBER, "us-east-1", "Management"), [2]);
+    assert_eq!(wanted(&versions, OWN, "us-east-1", "Management"), [1, 2, 3, 4, 5]);
+    assert_eq!(wanted(&[version(1, other)], MEMBER, "us-east-1", "Management"), NONE);
 }

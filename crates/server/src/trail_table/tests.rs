@@ -33,11 +33,14 @@ fn logging(name: &str) -> TrailVersion {
                 is_multi_region_trail: false,
                 log_file_validation_enabled: false,
                 recursive_logging: true,
+                organization: None,
             },
             selectors: EventSelectors::default_for_trail(),
             has_custom_selectors: false,
             logging: Logging::Active { since_ms: ms(STARTED), stopped_before_ms: None },
             deleted: false,
+            insight_selectors: Vec::new(),
+            aggregation: Vec::new(),
         },
     }
 }
@@ -79,10 +82,8 @@ const EVENT: Event = Event {
     seq: 5,
 };
 
-/// Which trails take the event, by name.
-#[track_caller]
-fn check(versions: &[TrailVersion], event: &Event, expected: &[&str]) {
-    let record = serde_json::json!({
+fn record_of(event: &Event) -> String {
+    serde_json::json!({
         "eventVersion": "1.11",
         "userIdentity": {"type": "AWSService", "invokedBy": "ec2.amazonaws.com"},
         "eventTime": event.time,
@@ -96,7 +97,13 @@ fn check(versions: &[TrailVersion], event: &Event, expected: &[&str]) {
         "eventCategory": "Management",
         "recipientAccountId": event.tenant,
     })
-    .to_string();
+    .to_string()
+}
+
+/// Which trails take the event, by name.
+#[track_caller]
+fn check(versions: &[TrailVersion], event: &Event, expected: &[&str]) {
+    let record = record_of(event);
     let header = check_record(record.as_bytes(), &Limits::default()).unwrap();
     let head = EntryHead {
         origin: crate::entry::Origin::Intake,
@@ -104,7 +111,7 @@ fn check(versions: &[TrailVersion], event: &Event, expected: &[&str]) {
         tenant: AccountId::parse(event.tenant).unwrap(),
     };
     let region = Region::parse(event.region).unwrap();
-    let table = TrailTable::new(versions.to_vec());
+    let table = TrailTable::new(versions.to_vec(), Memberships::default());
     let wanting = table.wanting(&head, event.seq, &header, &region, GRACE_MS);
     let names: Vec<&str> =
         wanting.iter().map(|(trail, _)| trail.arn.rsplit('/').next().unwrap()).collect();
@@ -241,4 +248,40 @@ fn a_trail_made_again_under_its_name_begins_anew() {
     {
         check(&versions, &Event { seq, ..late.clone() }, expected);
     }
+}
+
+#[test]
+fn an_organization_trail_takes_what_accounts_do_while_they_are_members() {
+    let mut all = logging("all");
+    all.state.settings.organization = Some("o-a".to_owned());
+    let versions =
+        [all.clone(), then(&all, 9, |state| state.settings.organization = None), logging("own")];
+    let span = |account: &str, from_seq, until_seq| catalog::Membership {
+        organization: "o-a".to_owned(),
+        account: account.to_owned(),
+        from_seq,
+        until_seq,
+        joined_ms: 0,
+        delegated_ms: None,
+    };
+    let memberships = vec![span(OWN, 1, None), span(OTHER, 4, Some(6)), span(OTHER, 8, None)];
+    let table = TrailTable::new(versions.to_vec(), Memberships::new(memberships));
+    let wanted = |tenant: &'static str, seq: u64| -> Vec<String> {
+        let record = record_of(&Event { tenant, ..EVENT });
+        let header = check_record(record.as_bytes(), &Limits::default()).unwrap();
+        let head = EntryHead {
+            origin: crate::entry::Origin::Intake,
+            accepted_ms: ms(EVENT.accepted),
+            tenant: AccountId::parse(tenant).unwrap(),
+        };
+        let region = Region::parse(EVENT.region).unwrap();
+        let wanting = table.wanting(&head, seq, &header, &region, GRACE_MS);
+        wanting.iter().map(|(trail, _)| trail.arn.rsplit('/').next().unwrap().to_owned()).collect()
+    };
+    let of_other: Vec<bool> = (3..=9).map(|seq| wanted(OTHER, seq) == ["all"]).collect();
+    assert_eq!(of_other, [false, true, true, false, false, true, false]);
+    assert!((3..=9).all(|seq| wanted(OWN, seq) == ["all", "own"]));
+    assert!(wanted("777788889999", 5).is_empty());
+    assert!(table.has_trails(&AccountId::parse(OTHER).unwrap()));
+    assert!(!table.has_trails(&AccountId::parse("777788889999").unwrap()));
 }

@@ -19,6 +19,7 @@ use catalog::{StreamKey, TrailSettings};
 use delivery::layout::{Folder, Place};
 use delivery::log_file::{LogFile, OpenWindow, Stream, WindowFull};
 use delivery::spool::SpooledKind;
+use event::copy::{CopyRules, copied};
 use event::{Category, Header, Region};
 use jiff::Timestamp;
 use journal::{Cursor, Entry, ReadError, Reader};
@@ -134,15 +135,15 @@ impl Worker for DeliverLogs {
         // to want is acknowledged, so the states of all that was read are there now.
         if self.trails.has_changed()? {
             self.trails.mark_unchanged();
-            let versions = match self.node.catalog.trail_versions().await {
-                Ok(versions) => versions,
+            let table = match self.node.trail_table().await {
+                Ok(table) => table,
                 Err(error) => {
                     self.trails.mark_changed();
                     return Err(error.into());
                 }
             };
             let cutter = self.cutter.as_mut().ok_or("an earlier turn was cut off")?;
-            cutter.table = TrailTable::new(versions);
+            cutter.table = table;
         }
         self.on_thread(Cutter::turn).await?
     }
@@ -270,8 +271,9 @@ impl Cutter {
             Ok(decoded) => decoded,
             Err(reason) => return self.leave_out(entry.seq, &reason),
         };
-        // Reading the record costs more than all else here; nobody may want it.
-        if !self.table.has_trails(&head.tenant) {
+        // Reading the record costs more than all else here; nobody may want it. What came by a channel
+        // is for event data stores only.
+        if head.origin == Origin::Channel || !self.table.has_trails(&head.tenant) {
             return;
         }
         let header = match event::read_again(record) {
@@ -279,6 +281,7 @@ impl Cutter {
             Err(reason) => return self.leave_out(entry.seq, &reason),
         };
         let Some(folder) = folder_of(header.category) else { return };
+        let copy = copied(record, &header, &CopyRules::STANDARD);
         let region = region_of(&header, &self.node.settings.region);
         let account = account_of(&header, &head);
         // Taken out so that the table can be read while files are written.
@@ -298,7 +301,7 @@ impl Cutter {
                 key,
                 settings: &state.settings,
                 folder,
-                record,
+                record: &copy,
                 event_time: header.event_time,
                 seq: entry.seq,
             });
@@ -320,9 +323,10 @@ impl Cutter {
             return;
         }
         if let Some(open) = &mut state.open {
-            // A trail that was given another bucket or prefix starts a new file there.
+            // A trail that was given another bucket, prefix or organization starts a new file there.
             let moved = open.bucket != wanted.settings.s3_bucket_name
-                || open.stream.place.prefix != wanted.settings.s3_key_prefix;
+                || open.stream.place.prefix != wanted.settings.s3_key_prefix
+                || open.stream.place.organization != wanted.settings.organization;
             if !moved
                 && open.window.append(wanted.record, wanted.event_time, wanted.seq)
                     != Err(WindowFull)
@@ -338,7 +342,7 @@ impl Cutter {
                 trail_arn: wanted.key.trail_arn.clone(),
                 place: Place {
                     prefix: wanted.settings.s3_key_prefix.clone(),
-                    organization: None,
+                    organization: wanted.settings.organization.clone(),
                     account: wanted.key.account.clone(),
                     region: wanted.key.region.clone(),
                 },
@@ -487,7 +491,7 @@ fn folder_of(category: Category) -> Option<Folder> {
 
 /// The account whose file the event goes into: the recipient that the record names (intake has
 /// checked that the tenant may name it), else the tenant.
-fn account_of(header: &Header<'_>, head: &EntryHead) -> String {
+pub fn account_of(header: &Header<'_>, head: &EntryHead) -> String {
     header.recipient().map_or_else(|| head.tenant.to_string(), |account| account.to_string())
 }
 

@@ -111,16 +111,15 @@ impl IndexEvents {
             return Ok(());
         }
         let seen = *self.stores_watch.borrow_and_update();
-        let versions = match self.node.catalog.event_data_store_versions().await {
-            Ok(versions) => versions,
+        let stores = match self.node.store_table().await {
+            Ok(stores) => stores,
             Err(error) => {
                 self.stores_watch.mark_changed();
                 return Err(error.into());
             }
         };
-        let stores = StoreTable::new(versions);
         let position = self.scout.as_ref().map_or(self.next_seq, |scout| scout.position);
-        for (name, store) in stores.iter() {
+        for (name, store) in stores.iter().filter(|(_, store)| store.columns.are_kept()) {
             // What was appended before this store was known is read again for it.
             let from = store.oldest_seq().clamp(position, self.next_seq);
             let new = || Table::closed(store.columns, from);

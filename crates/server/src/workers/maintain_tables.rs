@@ -128,7 +128,7 @@ impl Worker for MaintainTables {
 }
 
 /// The last state of each store.
-fn newest(versions: Vec<EventDataStoreVersion>) -> Vec<EventDataStoreVersion> {
+pub fn newest(versions: Vec<EventDataStoreVersion>) -> Vec<EventDataStoreVersion> {
     let mut newest: Vec<EventDataStoreVersion> = Vec::new();
     for version in versions {
         match newest.last_mut() {

@@ -4,6 +4,7 @@
 //!   start of logging ─▶ starting digest (no files, no predecessor)
 //!   every interval   ─▶ digest of the files delivered since, also when there are none
 //!   stop or delete   ─▶ final digest, once everything selected has been handed over
+//!   a member leaves  ─▶ the same for its chains of an organization trail
 //! ```
 //! Windows follow each other by the chain, not by the clock: when the clock jumps forward, the
 //! missing windows are made one by one; when it jumps back, nothing is due until it has caught up,
@@ -13,11 +14,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use catalog::{Chain as ChainRow, ChainKey, Logging, NewDigest, TrailVersion};
+use catalog::{Chain as ChainRow, ChainKey, Logging, NewDigest, TrailSettings, TrailVersion};
 use delivery::digest::{Chain, ChainOf, Digest, ListedFile, SignedDigest};
-use delivery::layout::Place;
+use delivery::layout::{ObjectKey, Place};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::memberships::{InOrganization, Memberships};
 use crate::node::Node;
 use crate::workers::{More, Turn, Worker};
 
@@ -32,31 +34,42 @@ pub struct MakeDigests {
     past_late: HashMap<String, (i64, u64)>,
     /// The clock has been found behind the chains, and the log says so.
     behind: bool,
+    memberships: Memberships,
 }
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 impl MakeDigests {
     pub fn new(node: Arc<Node>) -> MakeDigests {
-        MakeDigests { node, past_late: HashMap::new(), behind: false }
+        MakeDigests {
+            node,
+            past_late: HashMap::new(),
+            behind: false,
+            memberships: Memberships::default(),
+        }
     }
 
-    /// Chains that should be open and are not: at home from the start of logging, elsewhere from
-    /// the first file.
+    /// Chains that should be open and are not: at home from the start of logging, of members of the
+    /// organization too; elsewhere from the first file.
     async fn start_chains(
         &self,
         trail: &TrailVersion,
         chains: &mut Vec<ChainRow>,
         now: Timestamp,
     ) -> Result<(), Fault> {
-        let home = ChainKey {
-            trail_arn: trail.arn.clone(),
-            account: trail.account.clone(),
-            region: trail.home_region.clone(),
-        };
+        let organization = trail.state.settings.organization.as_deref();
+        let members = organization.map(|id| self.memberships.members_of(id));
+        let accounts = [trail.account.as_str()].into_iter().chain(members.into_iter().flatten());
         let mut wanted = self.node.catalog.chains_wanted(&trail.arn).await?;
-        if !wanted.contains(&home) {
-            wanted.push(home);
+        for account in accounts {
+            let home = ChainKey {
+                trail_arn: trail.arn.clone(),
+                account: account.to_owned(),
+                region: trail.home_region.clone(),
+            };
+            if !wanted.contains(&home) {
+                wanted.push(home);
+            }
         }
         let mut started = false;
         for key in wanted {
@@ -136,7 +149,7 @@ impl MakeDigests {
             bucket: settings.s3_bucket_name.clone(),
             place: Place {
                 prefix: settings.s3_key_prefix.clone(),
-                organization: None,
+                organization: organization_of(settings, trail, chain),
                 account: chain.key.account.clone(),
                 region: chain.key.region.clone(),
             },
@@ -201,6 +214,7 @@ impl Worker for MakeDigests {
         for version in self.node.catalog.trail_versions().await? {
             newest.insert(version.arn.clone(), version);
         }
+        self.memberships = Memberships::new(self.node.catalog.memberships().await?);
         self.past_late.retain(|arn, _| newest.contains_key(arn));
         let chains = self.node.catalog.chains().await?;
         self.note_clock_behind(&chains, now);
@@ -244,7 +258,8 @@ impl MakeDigests {
             own = self.chains_of(trail).await?;
         }
         for chain in own.iter_mut().filter(|chain| chain.open) {
-            made += self.bring_up_to_date(trail, chain, now, drained).await?;
+            let is_final = drained || self.has_left(trail, chain);
+            made += self.bring_up_to_date(trail, chain, now, is_final).await?;
         }
         if !validated && own.iter().all(|chain| !chain.open) {
             self.node.catalog.leave_unattested(&trail.arn, now.as_millisecond()).await?;
@@ -256,6 +271,23 @@ impl MakeDigests {
             self.node.trails_changed();
         }
         Ok(made)
+    }
+
+    /// Is this the chain of an account that is not in the organization any more, or whose events the
+    /// trail does not take now, and has everything from before been handed over?
+    fn has_left(&self, trail: &TrailVersion, chain: &ChainRow) -> bool {
+        let account = &chain.key.account;
+        let taken_in = organization_of(&trail.state.settings, trail, chain);
+        let Some(organization) = taken_in.filter(|_| *account != trail.account) else {
+            return false;
+        };
+        let until_seq = match self.memberships.is_in(account, &organization) {
+            InOrganization::Now if trail.state.settings.organization.is_some() => return false,
+            // Since the trail was changed: what was accepted before.
+            InOrganization::Now => trail.from_seq,
+            InOrganization::Until(until_seq) => until_seq,
+        };
+        self.node.handover.is_drained_of(&trail.arn, account, until_seq)
     }
 
     /// Digests that end in the future were made while the clock was wrong. Nothing is attested
@@ -293,6 +325,22 @@ impl MakeDigests {
             *past = (late_until_ms, next_seq);
         }
         self.node.handover.is_drained(&trail.arn, past.1)
+    }
+}
+
+/// In whose folder the chain's digests lie. The chains of members end where they began when the trail
+/// is made one of its own account only.
+fn organization_of(
+    settings: &TrailSettings,
+    trail: &TrailVersion,
+    chain: &ChainRow,
+) -> Option<String> {
+    if settings.organization.is_some() || chain.key.account == trail.account {
+        return settings.organization.clone();
+    }
+    match ObjectKey::parse(&chain.previous.as_ref()?.object)? {
+        ObjectKey::Digest(digest) => digest.place.organization,
+        ObjectKey::LogFile(_) | ObjectKey::Marker(_) => None,
     }
 }
 

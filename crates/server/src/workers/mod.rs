@@ -1,14 +1,19 @@
 //! All background work, in one table. A worker does one turn when told to and says whether there
 //! is more; tests call turns, never loops.
 
+mod aggregate_data_events;
 mod deliver_logs;
 mod deliver_query_results;
 mod forget_queries;
 mod index_events;
+mod list_federated;
 mod maintain_tables;
 mod make_digests;
+mod note_ingestions;
+mod note_key_uses;
 mod put_digests;
 mod put_log_files;
+mod refresh_dashboards;
 mod run_imports;
 mod run_queries;
 mod trim_journal;
@@ -24,14 +29,19 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use aggregate_data_events::AggregateDataEvents;
 pub use deliver_logs::DeliverLogs;
 pub use deliver_query_results::DeliverQueryResults;
 pub use forget_queries::ForgetQueries;
 pub use index_events::IndexEvents;
+pub use list_federated::ListFederated;
 pub use maintain_tables::MaintainTables;
 pub use make_digests::MakeDigests;
+pub use note_ingestions::NoteIngestions;
+pub use note_key_uses::NoteKeyUses;
 pub use put_digests::PutDigests;
 pub use put_log_files::PutLogFiles;
+pub use refresh_dashboards::RefreshDashboards;
 pub use run_imports::RunImports;
 pub use run_queries::RunQueries;
 pub use trim_journal::TrimJournal;
@@ -73,8 +83,10 @@ pub fn table(node: &Arc<Node>) -> Result<Vec<Row>, crate::node::OpenError> {
     let ms = Duration::from_millis;
     Ok(vec![
         ("deliver_logs", ms(50), Box::new(DeliverLogs::new(node.clone())?)),
+        ("aggregate_data_events", ms(1_000), Box::new(AggregateDataEvents::new(node.clone()))),
         // Often: what is accepted is to be found within a second.
         ("index_events", ms(50), Box::new(IndexEvents::new(node.clone())?)),
+        ("list_federated", ms(250), Box::new(ListFederated::new(node.clone()))),
         ("maintain_tables", ms(3_000), Box::new(MaintainTables::new(node.clone()))),
         ("put_log_files", ms(50), Box::new(PutLogFiles::new(node.clone()))),
         ("make_digests", ms(250), Box::new(MakeDigests::new(node.clone()))),
@@ -82,6 +94,9 @@ pub fn table(node: &Arc<Node>) -> Result<Vec<Row>, crate::node::OpenError> {
         ("run_queries", ms(250), Box::new(RunQueries::new(node.clone()))),
         ("deliver_query_results", ms(250), Box::new(DeliverQueryResults::new(node.clone()))),
         ("run_imports", ms(250), Box::new(RunImports::new(node.clone()))),
+        ("note_key_uses", ms(60_000), Box::new(NoteKeyUses::new(node.clone()))),
+        ("refresh_dashboards", ms(1_000), Box::new(RefreshDashboards::new(node.clone()))),
+        ("note_ingestions", ms(1_000), Box::new(NoteIngestions::new(node.clone()))),
         ("forget_queries", ms(60_000), Box::new(ForgetQueries::new(node.clone()))),
         // Often: a file system gives freshly freed blocks back faster than it finds new ones.
         ("trim_journal", ms(1_000), Box::new(TrimJournal::new(node.clone()))),

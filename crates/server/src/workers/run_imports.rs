@@ -94,7 +94,11 @@ impl RunImports {
                 error_type: "InvalidImportSource".to_owned(),
                 error: "The source is no S3 URI.".to_owned(),
             })?;
-            let destination = self.node.source(&source.bucket).map_err(|e| halted(&e))?;
+            let account = AccountId::parse(&asked.account).map_err(|e| Halt::Fail {
+                error_type: "InternalFailure".to_owned(),
+                error: e.to_string(),
+            })?;
+            let destination = self.node.source(&account, &source.bucket).map_err(|e| halted(&e))?;
             run.source = Some((source, destination));
         }
         match import.status {
@@ -286,7 +290,9 @@ fn of_lake(fault: LakeFault) -> Halt {
             tracing::error!(error = &fault as &dyn std::error::Error, "an import stopped");
             Halt::Fail { error_type: "InternalFailure".to_owned(), error: fault.told() }
         }
-        LakeFault::Full { .. } | LakeFault::Store { .. } => Halt::Rest(fault.to_string()),
+        LakeFault::Full { .. } | LakeFault::Store { .. } | LakeFault::BeginAgain { .. } => {
+            Halt::Rest(fault.to_string())
+        }
     }
 }
 

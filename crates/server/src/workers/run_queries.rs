@@ -22,8 +22,14 @@ const ATTEMPTS_MAX: u32 = 2;
 /// A query's ID and how it ended.
 type Answered = (String, Ending);
 
+/// How long queries wait after a start for the newest events to be visible again. A table that stays
+/// closed must not hold up those of others.
+const VISIBLE_WAIT: Duration = Duration::from_secs(30);
+
 pub struct RunQueries {
     node: Arc<Node>,
+    /// When this worker was made, by the clock that does not jump.
+    began: Duration,
     /// What an earlier run of the server left is queued again.
     recovered: bool,
     tasks: JoinSet<Answered>,
@@ -37,6 +43,7 @@ pub struct RunQueries {
 impl RunQueries {
     pub fn new(node: Arc<Node>) -> RunQueries {
         RunQueries {
+            began: node.clock.elapsed(),
             node,
             recovered: false,
             tasks: JoinSet::new(),
@@ -147,7 +154,9 @@ impl Worker for RunQueries {
         }
         self.gather();
         let mut more = self.enter().await?;
-        if self.node.is_stopping() || !self.node.queries.take_queued() {
+        let waits = !self.node.shows_what_was_before()
+            && self.node.clock.elapsed().saturating_sub(self.began) < VISIBLE_WAIT;
+        if waits || self.node.is_stopping() || !self.node.queries.take_queued() {
             return Ok(if more { More::Yes } else { More::No });
         }
         loop {

@@ -27,6 +27,7 @@ impl Worker for TrimJournal {
         let lowest = self.node.journal.state().cursors.iter().map(|(_, position)| *position).min();
         if let Some(position) = lowest {
             self.node.catalog.forget_trail_versions_before(position).await?;
+            self.node.catalog.forget_memberships_before(position).await?;
             self.node.catalog.forget_event_data_store_versions_before(position).await?;
         }
         Ok(More::No)

@@ -7,9 +7,11 @@
 //! A test lets something go wrong at the first place, the second, the third, until a run has no
 //! fault left; after each run the checker looks at nothing but the buckets and the public keys.
 
+mod aggregation;
 mod checker;
 mod clocks;
 mod crashes;
+mod dashboards;
 mod failures;
 mod imports;
 mod lake;

@@ -4,6 +4,7 @@ use event::{json, named_resources, user_name};
 use proptest::prelude::*;
 
 use super::*;
+use crate::record::records_of;
 
 /// JSON as text: what is written is kept, also what no writer would write.
 #[derive(Debug, Clone)]
@@ -40,6 +41,14 @@ impl Json {
 
 const KEYS: &[&str] = &[
     "eventVersion",
+    "eventData",
+    "metadata",
+    "channelARN",
+    "ingestionTime",
+    "version",
+    "UID",
+    "details",
+    "originalUID",
     "userIdentity",
     "sourceIPAddress",
     "userAgent",
@@ -220,6 +229,23 @@ proptest! {
                 check_derived(&batch, row, header)?;
             }
         }
+    }
+
+    #[test]
+    fn whatever_came_by_a_channel_comes_back(all in prop::collection::vec(any_record(), 1..6)) {
+        let mut decoder = Decoder::of(Content::Activity);
+        let mut taken = Vec::new();
+        for record in all.iter().chain(&all) {
+            let header = event::read_again(record.as_bytes());
+            let pushed = decoder.push(RowIn { account: ACCOUNT, record: record.as_bytes() });
+            prop_assert_eq!(pushed.is_ok(), header.is_ok(), "{}", record);
+            if let (Ok(pushed), Ok(header)) = (pushed, header) {
+                prop_assert_eq!(pushed.event_time_us, header.event_time.as_microsecond());
+                taken.push(record);
+            }
+        }
+        let back = records_of(Content::Activity, &decoder.finish()).unwrap();
+        prop_assert_eq!(back.iter().flatten().collect::<Vec<_>>(), taken);
     }
 
     #[test]

@@ -15,7 +15,7 @@ const POLICY_BYTES_MAX: usize = 20 * 1024;
 /// What is wrong with a policy document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct MalformedPolicy(String);
+pub struct MalformedPolicy(pub(super) String);
 
 fn malformed(message: impl Into<String>) -> MalformedPolicy {
     MalformedPolicy(message.into())
@@ -38,11 +38,14 @@ pub(super) fn policy(text: &str, kind: PolicyKind) -> Result<Policy, MalformedPo
     }
     let tree: Tree = serde_json::from_str(text)
         .map_err(|error| malformed(format!("Policies must be valid JSON: {error}")))?;
-    let mut statements = None;
+    let (mut statements, mut has_variables) = (None, false);
     for (name, value) in members(tree, "policy")? {
         match (name.as_str(), value) {
             ("Version", Tree::Text(version))
-                if version == "2012-10-17" || version == "2008-10-17" => {}
+                if version == "2012-10-17" || version == "2008-10-17" =>
+            {
+                has_variables = version == "2012-10-17";
+            }
             ("Version", _) => {
                 return Err(malformed("The policy must contain a valid version string"));
             }
@@ -61,7 +64,7 @@ pub(super) fn policy(text: &str, kind: PolicyKind) -> Result<Policy, MalformedPo
     for tree in trees {
         statements.push(statement(tree, kind, &mut sids)?);
     }
-    Ok(Policy { statements })
+    Ok(Policy { statements, has_variables })
 }
 
 fn statement(
@@ -112,15 +115,27 @@ fn statement(
         None => return Err(malformed("Missing required field Effect")),
     };
     let principals = match (kind, principals) {
-        (PolicyKind::Resource, Some(tree)) => read_principals(tree)?,
-        (PolicyKind::Resource, None) => return Err(malformed("Missing required field Principal")),
+        (PolicyKind::Resource | PolicyKind::Trust, Some(tree)) => read_principals(tree)?,
+        (PolicyKind::Resource | PolicyKind::Trust, None) => {
+            return Err(malformed("Missing required field Principal"));
+        }
         (PolicyKind::Identity, None) => Principals::Anyone,
         (PolicyKind::Identity, Some(_)) => {
             return Err(malformed("Policy document should not specify a principal."));
         }
     };
     let actions = actions.ok_or_else(|| malformed("Missing required field Action"))?;
-    let resources = resources.ok_or_else(|| malformed("Missing required field Resource"))?;
+    let resources = match (kind, resources) {
+        // AWS: a trust policy is about its role.
+        (PolicyKind::Trust, None) => Listed::In(vec!["*".to_owned()]),
+        (PolicyKind::Trust, Some(_)) => {
+            return Err(malformed("Has prohibited field Resource"));
+        }
+        (PolicyKind::Resource | PolicyKind::Identity, Some(listed)) => listed,
+        (PolicyKind::Resource | PolicyKind::Identity, None) => {
+            return Err(malformed("Missing required field Resource"));
+        }
+    };
     let (Listed::In(patterns) | Listed::NotIn(patterns)) = &actions;
     // As in s3:PutObject; a lone star is every action of every service.
     if !patterns.iter().all(|pattern| pattern == "*" || is_action(pattern)) {
@@ -185,12 +200,16 @@ fn read_principals(tree: Tree) -> Result<Principals, MalformedPolicy> {
 fn read_conditions(tree: Tree) -> Result<Vec<Condition>, MalformedPolicy> {
     let mut conditions = Vec::new();
     for (name, keys) in members(tree, "Condition")? {
-        let (operator, if_exists) = Operator::read(&name)
+        let (operator, set, if_exists) = Operator::read(&name)
             .ok_or_else(|| malformed(format!("Invalid Condition type : {name}")))?;
         for (key, values) in members(keys, "Condition")? {
             let values = texts(values, "condition value")?;
+            if let Some(value) = values.iter().find(|value| !operator.takes(value)) {
+                return Err(malformed(format!("Invalid value for {name} on {key} : {value}")));
+            }
             conditions.push(Condition {
                 operator,
+                set,
                 if_exists,
                 key: key.to_ascii_lowercase(),
                 values,
@@ -249,7 +268,7 @@ impl<'de> Deserialize<'de> for Tree {
                 Ok(Tree::Truth(truth))
             }
 
-            /// Numbers may stand in conditions that we do not evaluate, such as NumericLessThan.
+            /// Numbers may stand in conditions, as in NumericLessThan.
             fn visit_u64<E>(self, number: u64) -> Result<Tree, E> {
                 Ok(Tree::Text(number.to_string()))
             }

@@ -1,15 +1,18 @@
 //! May this caller do this with this bucket?
 //!
 //! ```text
-//!   bucket policy?   owner's account          CloudTrail itself           anybody else
-//!   none             yes                      its four operations         no
-//!   there is one     unless it denies (asked) its four, if it allows      if it allows
+//!   CloudTrail itself     its four operations; the bucket's policy has to allow them, and where there is
+//!                         none the trail or store has to be of the bucket's owner
+//!   anybody else          by its own policies and the bucket's, as `Policy` says
 //! ```
 //! The owner may always read, replace and delete the policy, so that nobody locks a bucket for good.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use delivery::destination::SOURCE_ARN_HEADER;
 use http::HeaderMap;
+use jiff::Timestamp;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3Result, s3_error};
@@ -19,16 +22,20 @@ use crate::access::{Caller, Identity};
 use super::Call;
 use super::operations::store_error;
 
-/// Decides a question about a bucket that has a policy: `true` lets the request go on.
+/// Decides a question about a bucket: `true` lets the request go on.
 pub type Policy = Arc<dyn Fn(&PolicyQuestion<'_>) -> bool + Send + Sync>;
 
-/// A request to a bucket that has a policy.
+/// A request about a bucket, or about all of an account.
 pub struct PolicyQuestion<'a> {
-    /// The bucket policy's JSON.
-    pub policy: &'a str,
+    /// The bucket policy's JSON, if there is one.
+    pub policy: Option<&'a str>,
     pub caller: &'a Caller,
-    /// The account that owns the bucket. Its own callers need no `Allow`: for them the answer should
-    /// be `true` unless a statement denies.
+    pub source_ip: IpAddr,
+    pub user_agent: Option<&'a str>,
+    /// The Region of the signature's scope.
+    pub region: &'a str,
+    pub now: Timestamp,
+    /// The account that owns the bucket.
     pub owner: &'a str,
     /// Such as `s3:PutObject`.
     pub action: &'a str,
@@ -57,7 +64,7 @@ impl Admission {
     /// Judges `operation` on a bucket that must exist, and on a key of it if the operation has one.
     pub fn judge(
         &self,
-        caller: &Caller,
+        call: &Call,
         operation: &str,
         bucket: &str,
         key: Option<&str>,
@@ -68,32 +75,45 @@ impl Admission {
         if expected.is_some_and(|expected| expected != facts.owner.as_bytes()) {
             return Err(denied());
         }
-        let service = match caller.identity() {
-            Identity::Service { principal } => Some(principal.as_str()),
-            _ => None,
-        };
-        let own = service.is_none() && caller.account().as_str() == facts.owner;
-        let its_own_policy = operation.ends_with("BucketPolicy");
-        if own && (facts.policy.is_none() || its_own_policy) {
-            return Ok(());
+        let mut policy = facts.policy.as_deref();
+        if let Identity::Service { principal } = call.caller.identity() {
+            if principal != CLOUDTRAIL || !CLOUDTRAIL_OPERATIONS.contains(&operation) {
+                return Err(denied());
+            }
+            if policy.is_none() {
+                let source = headers.get(SOURCE_ARN_HEADER).and_then(|value| value.to_str().ok());
+                let account = source.and_then(|arn| arn.split(':').nth(4));
+                return if account == Some(&facts.owner) { Ok(()) } else { Err(denied()) };
+            }
+        } else if operation.ends_with("BucketPolicy") && call.account() == facts.owner {
+            policy = None;
         }
-        let cloudtrail = service == Some(CLOUDTRAIL) && CLOUDTRAIL_OPERATIONS.contains(&operation);
-        if service.is_some() && !cloudtrail {
-            return Err(denied());
-        }
-        let Some(policy) = &facts.policy else {
-            return if cloudtrail { Ok(()) } else { Err(denied()) };
-        };
         let resource = match key {
             Some(key) => format!("arn:aws:s3:::{bucket}/{key}"),
             None => format!("arn:aws:s3:::{bucket}"),
         };
+        self.ask(call, policy, &facts.owner, action(operation), &resource, headers)
+    }
+
+    fn ask(
+        &self,
+        call: &Call,
+        policy: Option<&str>,
+        owner: &str,
+        action: &str,
+        resource: &str,
+        headers: &HeaderMap,
+    ) -> S3Result<()> {
         let question = PolicyQuestion {
             policy,
-            caller,
-            owner: &facts.owner,
-            action: action(operation),
-            resource: &resource,
+            caller: &call.caller,
+            source_ip: call.source_ip,
+            user_agent: call.user_agent.as_deref(),
+            region: &call.region,
+            now: call.now,
+            owner,
+            action,
+            resource,
             headers,
         };
         if (self.policy)(&question) { Ok(()) } else { Err(denied()) }
@@ -108,13 +128,20 @@ impl S3Access for Admission {
         *call.operation.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
             Some(operation.clone());
         let is_service = matches!(call.caller.identity(), Identity::Service { .. });
+        let own = |action, resource: &str| {
+            self.ask(&call, None, call.account(), action, resource, cx.headers())
+        };
         match operation.as_str() {
             "ListBuckets" | "CreateBucket" if is_service => Err(denied()),
-            "ListBuckets" | "CreateBucket" => Ok(()),
+            "ListBuckets" => own("s3:ListAllMyBuckets", "*"),
+            "CreateBucket" => {
+                let bucket = cx.s3_path().get_bucket_name().ok_or_else(denied)?;
+                own("s3:CreateBucket", &format!("arn:aws:s3:::{bucket}"))
+            }
             _ => {
                 let bucket = cx.s3_path().get_bucket_name().ok_or_else(denied)?;
                 let key = cx.s3_path().get_object_key();
-                self.judge(&call.caller, &operation, bucket, key, cx.headers())
+                self.judge(&call, &operation, bucket, key, cx.headers())
             }
         }
     }
@@ -144,6 +171,20 @@ fn action(operation: &str) -> &'static str {
         "DeleteBucketPolicy" => "s3:DeleteBucketPolicy",
         "GetBucketVersioning" => "s3:GetBucketVersioning",
         "PutBucketVersioning" => "s3:PutBucketVersioning",
+        "GetBucketAccelerateConfiguration" => "s3:GetAccelerateConfiguration",
+        "GetBucketCors" => "s3:GetBucketCORS",
+        "GetBucketEncryption" => "s3:GetEncryptionConfiguration",
+        "GetBucketLifecycleConfiguration" => "s3:GetLifecycleConfiguration",
+        "GetBucketLogging" => "s3:GetBucketLogging",
+        "GetBucketNotificationConfiguration" => "s3:GetBucketNotification",
+        "GetBucketOwnershipControls" => "s3:GetBucketOwnershipControls",
+        "GetBucketPolicyStatus" => "s3:GetBucketPolicyStatus",
+        "GetBucketReplication" => "s3:GetReplicationConfiguration",
+        "GetBucketRequestPayment" => "s3:GetBucketRequestPayment",
+        "GetBucketTagging" => "s3:GetBucketTagging",
+        "GetBucketWebsite" => "s3:GetBucketWebsite",
+        "GetObjectLockConfiguration" => "s3:GetBucketObjectLockConfiguration",
+        "GetPublicAccessBlock" => "s3:GetBucketPublicAccessBlock",
         // Operations this door does not have end in NotImplemented, whoever asks.
         _ => "s3:Unknown",
     }

@@ -6,7 +6,7 @@
 //!           ─▶ body       signed hash, chunk signatures, checksums and length, while it streams
 //!           ─▶ s3s        routing, XML, headers; it sees the request without its signature
 //!           ─▶ admission  may this caller do this with this bucket?
-//!           ─▶ operations (buckets, objects, listing, uploads) on the store, in blocking threads
+//!           ─▶ operations (buckets, configurations, objects, listing, uploads) on the store, in blocking threads
 //! ```
 //!
 //! s3s 0.14.1 is not trusted with authentication. It takes signature version 2, any Region, and
@@ -25,12 +25,14 @@ mod admission;
 mod body;
 mod buckets;
 mod chunks;
+mod configurations;
 mod listing;
 mod objects;
 mod operations;
 mod record;
 mod uploads;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -70,6 +72,8 @@ struct Shared {
 /// What the operations must know of the call they serve; travels in the request's extensions.
 struct Call {
     caller: Caller,
+    source_ip: IpAddr,
+    user_agent: Option<String>,
     now: Timestamp,
     /// The Region of the signature's scope.
     region: String,
@@ -86,7 +90,7 @@ impl Call {
 }
 
 impl BucketDoor {
-    /// `policy` is asked about every request to a bucket that has a policy. `host_suffixes` are names
+    /// `policy` is asked about every request. `host_suffixes` are names
     /// below which buckets are hosts: `localhost` and `s3.example.com`, as in `logs.localhost`.
     pub fn new(
         store: Arc<bucket::Store>,
@@ -111,7 +115,11 @@ impl BucketDoor {
     }
 
     /// Answers one request.
-    pub async fn call(&self, request: Request<Incoming>) -> (Response<Body>, BucketCall) {
+    pub async fn call(
+        &self,
+        source_ip: IpAddr,
+        request: Request<Incoming>,
+    ) -> (Response<Body>, BucketCall) {
         let (parts, incoming) = request.into_parts();
         let now = (self.shared.now)();
         let mut record = BucketCall::new(&parts);
@@ -122,7 +130,8 @@ impl BucketDoor {
         let empty = hyper::body::Body::is_end_stream(&incoming);
         let http_1 = parts.version <= http::Version::HTTP_11;
         let received = Arc::new(Mutex::new(Received { to_its_end: empty, ..Received::default() }));
-        let answer = self.answer(parts, incoming, address, now, received.clone(), &mut record);
+        let from = (source_ip, now);
+        let answer = self.answer(parts, incoming, address, from, received.clone(), &mut record);
         let mut response = match answer.await {
             Ok(response) => response,
             Err(error) => error.to_http_response().unwrap_or_else(|_| {
@@ -146,7 +155,7 @@ impl BucketDoor {
         mut parts: http::request::Parts,
         incoming: Incoming,
         address: Result<Address, S3Error>,
-        now: Timestamp,
+        (source_ip, now): (IpAddr, Timestamp),
         received: Arc<Mutex<Received>>,
         record: &mut BucketCall,
     ) -> Result<Response<Body>, S3Error> {
@@ -169,6 +178,8 @@ impl BucketDoor {
         }
         let call = Arc::new(Call {
             caller: verified.caller,
+            source_ip,
+            user_agent: crate::http::text(&parts.headers, "user-agent").map(str::to_owned),
             now,
             region: verified.scope.region,
             received: received.clone(),

@@ -239,7 +239,7 @@ pub(super) async fn delete_many(
     for object in objects {
         let key = object.key.clone();
         let outcome = match cx.admission.judge(
-            &cx.call.caller,
+            &cx.call,
             "DeleteObject",
             &input.bucket,
             Some(&key),
@@ -346,7 +346,7 @@ pub(super) fn source(
         Some(owner) => drop(headers.insert("x-amz-expected-bucket-owner", owner)),
         None => drop(headers.remove("x-amz-expected-bucket-owner")),
     }
-    cx.admission.judge(&cx.call.caller, "GetObject", bucket, Some(key), &headers)?;
+    cx.admission.judge(&cx.call, "GetObject", bucket, Some(key), &headers)?;
     Ok((bucket.to_string(), key.to_string()))
 }
 

@@ -9,7 +9,7 @@ use s3s::dto::*;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::admission::{Admission, denied};
-use super::{Call, buckets, listing, objects, uploads};
+use super::{Call, buckets, configurations, listing, objects, uploads};
 
 pub(super) struct Operations {
     store: Arc<Store>,
@@ -95,6 +95,20 @@ operations! {
     delete_bucket_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput: buckets::delete_policy;
     get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput: buckets::versioning;
     put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput: buckets::put_versioning;
+    get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput: configurations::acceleration;
+    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput: configurations::cors;
+    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput: configurations::encryption;
+    get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput: configurations::lifecycle;
+    get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput: configurations::logging;
+    get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput: configurations::notification;
+    get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput: configurations::ownership;
+    get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput: configurations::policy_status;
+    get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput: configurations::replication;
+    get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput: configurations::request_payment;
+    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput: configurations::tagging;
+    get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput: configurations::website;
+    get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput: configurations::object_lock;
+    get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput: configurations::public_access_block;
     list_objects(ListObjectsInput) -> ListObjectsOutput: listing::first_version;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output: listing::second_version;
     put_object(PutObjectInput) -> PutObjectOutput: objects::put;

@@ -190,6 +190,12 @@ fn event_name(operation: &str) -> &str {
     match operation {
         // Both versions are recorded under one name (spec a.1).
         "ListObjectsV2" => "ListObjects",
+        // S3 user guide, "Amazon S3 CloudTrail events".
+        "GetBucketAccelerateConfiguration" => "GetAccelerateConfiguration",
+        "GetBucketLifecycleConfiguration" => "GetBucketLifecycle",
+        "GetBucketNotificationConfiguration" => "GetBucketNotification",
+        "GetObjectLockConfiguration" => "GetBucketObjectLockConfiguration",
+        "GetPublicAccessBlock" => "GetBucketPublicAccessBlock",
         other => other,
     }
 }

@@ -7,6 +7,7 @@
 //!     many       more rows than are small
 //!     zero       a fault in a value    memory   exhausted                    panics  a mistake of ours
 //! ```
+//! What follows the table is not read, but for `?` and `'?'`, which parameters take the place of.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,6 +44,27 @@ fn words(statement: &str) -> Vec<(usize, &str)> {
         }
     }
     words
+}
+
+/// The statement with parameters in the places of `?` and `'?'`, if it has any.
+pub(super) fn filled(statement: &str, parameters: &[String]) -> Result<String, QueryFault> {
+    let is_mark = |word: &str| matches!(word, "?" | "'?'");
+    let places: Vec<(usize, &str)> =
+        words(statement).into_iter().filter(|(_, word)| is_mark(word)).collect();
+    if parameters.is_empty() {
+        return Ok(statement.to_owned());
+    }
+    if places.len() != parameters.len() {
+        let (expected, given) = (places.len(), parameters.len());
+        let message =
+            format!("the query has {expected} placeholders, {given} parameters were given");
+        return Err(QueryFault::Statement { message, position: None });
+    }
+    let mut filled = statement.to_owned();
+    for ((at, word), parameter) in places.into_iter().zip(parameters).rev() {
+        filled.replace_range(at..at + word.len(), parameter);
+    }
+    Ok(filled)
 }
 
 pub(super) fn tables_of(statement: &str) -> Result<Vec<NamedTable>, QueryFault> {

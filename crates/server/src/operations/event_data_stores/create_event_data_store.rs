@@ -1,4 +1,4 @@
-use api::cloudtrail::{CreateEventDataStoreRequest, CreateEventDataStoreResponse, Tag as ApiTag};
+use api::cloudtrail::{CreateEventDataStoreRequest, CreateEventDataStoreResponse};
 use api::{ApiError, ErrorCode};
 use catalog::{Deletion, EventDataStore, EventDataStoreState, Ingestion};
 use event::arn::EventDataStoreArn;
@@ -7,26 +7,35 @@ use event::selectors::StoreClass;
 use super::settings::{Wanted, resolved};
 use super::{shown, table_of};
 use crate::chance;
-use crate::operations::tags::checked_for_new_resource;
-use crate::operations::{Cx, internal};
+use crate::operations::{Cx, internal, organizations, tags};
 
 /// Declares an event data store, which takes live events from now on unless told otherwise.
 pub async fn create_event_data_store(
     cx: Cx<'_>,
     input: CreateEventDataStoreRequest,
 ) -> Result<CreateEventDataStoreResponse, ApiError> {
+    let organization = match input.organization_enabled {
+        Some(true) => Some(organizations::administered(cx)?),
+        _ => None,
+    };
     let resolved = resolved(
         None,
         Wanted {
             selectors: input.advanced_event_selectors,
             multi_region: input.multi_region_enabled,
-            organization: input.organization_enabled,
             retention_days: input.retention_period,
             termination_protection: input.termination_protection_enabled,
             kms_key_id: input.kms_key_id,
             billing_mode: input.billing_mode,
         },
+        organization.as_ref().map(|one| one.id.as_str()),
     )?;
+    if let StoreClass::ConfigurationItems | StoreClass::Evidence = resolved.class {
+        return Err(ApiError::new(
+            ErrorCode::UnsupportedOperationException,
+            "Event data stores of ConfigurationItem and Evidence events are not implemented in this version of Cairn.",
+        ));
+    }
     let since_ms = cx.now.as_millisecond();
     let ingestion = match (input.start_ingestion, resolved.class) {
         (Some(false), StoreClass::Events | StoreClass::ConfigurationItems) => {
@@ -40,9 +49,11 @@ pub async fn create_event_data_store(
         }
         _ => Ingestion::Enabled { since_ms },
     };
-    let tags = checked_for_new_resource(&input.tags_list.unwrap_or_default(), "event data store")?;
+    let tags =
+        tags::checked_for_new_resource(&input.tags_list.unwrap_or_default(), "event data store")?;
     let id = chance::uuid(cx.node.chance.as_ref());
-    let account = *cx.caller.account();
+    // AWS: an organization's stores are the management account's, whoever makes them.
+    let account = organization.map_or(*cx.caller.account(), |one| one.management);
     let store = EventDataStore {
         arn: EventDataStoreArn { region: cx.region.clone(), account, id }.to_string(),
         id,
@@ -60,6 +71,10 @@ pub async fn create_event_data_store(
             termination_protection: resolved.termination_protection,
             ingestion,
             deletion: Deletion::None,
+            configuration: catalog::EventConfiguration::default(),
+            insights: None,
+            federation: catalog::Federation::Disabled,
+            organization: resolved.organization,
         },
     };
     let has_place = |others: &[EventDataStore]| check_place(cx, others, &store.name);
@@ -69,13 +84,13 @@ pub async fn create_event_data_store(
 
     // The store is declared, whatever happens here: the worker that fills it opens what is not open.
     let (table, columns) = table_of(&store);
-    if let Err(fault) = cx.node.lake.open_table(&table, columns).await {
+    if columns.are_kept()
+        && let Err(fault) = cx.node.lake.open_table(&table, columns).await
+    {
         tracing::warn!(store = store.arn, error = %fault, "the store's table could not be opened yet");
     }
 
     let shown = shown(store)?;
-    let tags_list =
-        tags.into_iter().map(|tag| ApiTag { key: Some(tag.key), value: Some(tag.value) });
     Ok(CreateEventDataStoreResponse {
         event_data_store_arn: Some(shown.arn),
         name: Some(shown.name),
@@ -83,10 +98,10 @@ pub async fn create_event_data_store(
         status: Some("CREATED".to_owned()),
         advanced_event_selectors: Some(shown.selectors),
         multi_region_enabled: Some(shown.multi_region),
-        organization_enabled: Some(false),
+        organization_enabled: Some(shown.organization),
         retention_period: Some(shown.retention_days),
         termination_protection_enabled: Some(shown.termination_protection),
-        tags_list: Some(tags_list.collect()),
+        tags_list: Some(tags.into_iter().map(tags::shown).collect()),
         created_timestamp: shown.created,
         updated_timestamp: shown.updated,
         kms_key_id: None,

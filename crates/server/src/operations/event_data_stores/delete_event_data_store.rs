@@ -1,6 +1,6 @@
 use api::cloudtrail::{DeleteEventDataStoreRequest, DeleteEventDataStoreResponse};
 use api::{ApiError, ErrorCode};
-use catalog::Deletion;
+use catalog::{Deletion, Federation};
 
 use super::{active, change, refuse_during_import, refuse_inactive};
 use crate::operations::Cx;
@@ -20,6 +20,15 @@ pub async fn delete_event_data_store(
                 ErrorCode::EventDataStoreTerminationProtectedException,
                 format!(
                     "Event data store {} cannot be deleted: termination protection is enabled.",
+                    store.arn
+                ),
+            ));
+        }
+        if store.state.federation != Federation::Disabled {
+            return Err(ApiError::new(
+                ErrorCode::EventDataStoreFederationEnabledException,
+                format!(
+                    "Event data store {} cannot be deleted while federation is enabled: call DisableFederation first.",
                     store.arn
                 ),
             ));

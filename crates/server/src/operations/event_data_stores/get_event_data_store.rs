@@ -15,12 +15,14 @@ pub async fn get_event_data_store(
         status: Some(shown.status),
         advanced_event_selectors: Some(shown.selectors),
         multi_region_enabled: Some(shown.multi_region),
-        organization_enabled: Some(false),
+        organization_enabled: Some(shown.organization),
         retention_period: Some(shown.retention_days),
         termination_protection_enabled: Some(shown.termination_protection),
         created_timestamp: shown.created,
         updated_timestamp: shown.updated,
         billing_mode: Some(shown.billing_mode),
+        federation_status: shown.federation_status,
+        federation_role_arn: shown.federation_role,
         ..GetEventDataStoreResponse::default()
     })
 }

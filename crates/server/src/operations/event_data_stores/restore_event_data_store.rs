@@ -29,7 +29,7 @@ pub async fn restore_event_data_store(
         status: Some(shown.status),
         advanced_event_selectors: Some(shown.selectors),
         multi_region_enabled: Some(shown.multi_region),
-        organization_enabled: Some(false),
+        organization_enabled: Some(shown.organization),
         retention_period: Some(shown.retention_days),
         termination_protection_enabled: Some(shown.termination_protection),
         created_timestamp: shown.created,

@@ -12,7 +12,6 @@ use crate::operations::trails::converted;
 pub struct Wanted {
     pub selectors: Option<Vec<ApiSelector>>,
     pub multi_region: Option<bool>,
-    pub organization: Option<bool>,
     pub retention_days: Option<i32>,
     pub termination_protection: Option<bool>,
     pub kms_key_id: Option<String>,
@@ -28,12 +27,15 @@ pub struct Resolved {
     pub retention_days: u32,
     pub termination_protection: bool,
     pub billing_mode: BillingMode,
+    pub organization: Option<String>,
 }
 
 /// The settings that result from a request, or AWS's error for the first member that is wrong.
+/// `organization` is the one of which the store is to be.
 pub fn resolved(
     before: Option<&EventDataStoreState>,
     wanted: Wanted,
+    organization: Option<&str>,
 ) -> Result<Resolved, ApiError> {
     if wanted.kms_key_id.as_deref().is_some_and(|key| !key.is_empty()) {
         return Err(ApiError::new(
@@ -41,13 +43,14 @@ pub fn resolved(
             "Encryption with KMS keys is not in this version of Cairn. Leave KmsKeyId out.",
         ));
     }
-    if wanted.organization == Some(true) {
+    let (selectors, class) = resolved_selectors(before, wanted.selectors)?;
+    // User guide: an organization event data store cannot collect events from outside AWS.
+    if organization.is_some() && class == StoreClass::Activity {
         return Err(ApiError::new(
-            ErrorCode::OrganizationsNotInUseException,
-            "Your account is not a member of an organization: organizations are not in this version of Cairn.",
+            ErrorCode::InvalidParameterException,
+            "An event data store of events from outside AWS is of one account: leave OrganizationEnabled out.",
         ));
     }
-    let (selectors, class) = resolved_selectors(before, wanted.selectors)?;
     let billing_mode = resolved_billing_mode(before, wanted.billing_mode.as_deref())?;
     let retention_days = match (wanted.retention_days, before) {
         (Some(days), _) => checked_retention(days, billing_mode)?,
@@ -66,6 +69,7 @@ pub fn resolved(
             before.termination_protection
         }),
         billing_mode,
+        organization: organization.map(str::to_owned),
     })
 }
 

@@ -4,7 +4,7 @@ use api::cloudtrail::{
 };
 use api::{ApiError, ErrorCode, Timestamp as ApiTimestamp};
 use event::Category;
-use event::lookup::{Field, Filter, Found, Lookup, Test};
+use event::lookup::{Field, Filter, Found, Lookup};
 use jiff::Timestamp;
 
 use super::{asked, kept_from};
@@ -62,9 +62,9 @@ pub async fn lookup_events(
         }
     };
 
-    let mut filters = vec![is(Field::EventCategory, category.name())];
+    let mut filters = vec![Filter::is(Field::EventCategory, category.name())];
     if let Some((key, value)) = attribute {
-        filters.extend(field_of(key).map(|field| is(field, value)));
+        filters.extend(field_of(key).map(|field| Filter::is(field, value)));
     }
     let kept_from = kept_from(cx.now);
     let ask = Lookup {
@@ -78,17 +78,9 @@ pub async fn lookup_events(
         limit,
     };
     let page = asked(cx.node.lake.as_ref(), ask).await.map_err(unavailable)?;
-    let next_token = page
-        .events
-        .last()
-        .filter(|_| page.more)
-        .map(|last| page_token::seal(&query, &last.place()));
+    let next_token = page_token::after(&query, &page);
     let events = page.events.into_iter().map(shown_event).collect();
     Ok(LookupEventsResponse { events: Some(events), next_token })
-}
-
-fn is(field: Field, value: &str) -> Filter {
-    Filter { field, test: Test::Is(vec![value.to_owned()]), negated: false }
 }
 
 fn throttle(cx: Cx<'_>) -> Result<(), ApiError> {
@@ -181,7 +173,7 @@ fn checked_page(max_results: Option<i32>) -> Result<usize, ApiError> {
     })
 }
 
-fn unavailable(fault: LakeFault) -> ApiError {
+pub fn unavailable(fault: LakeFault) -> ApiError {
     tracing::error!(error = &fault as &dyn std::error::Error, "event history cannot be read");
     let code = match fault {
         // Trying again would not help.
@@ -191,7 +183,7 @@ fn unavailable(fault: LakeFault) -> ApiError {
     ApiError::new(code, fault.told())
 }
 
-fn shown_event(event: Found) -> ApiEvent {
+pub fn shown_event(event: Found) -> ApiEvent {
     let resource = |named: event::lookup::NamedResource| ApiResource {
         resource_type: named.kind,
         resource_name: Some(named.name),

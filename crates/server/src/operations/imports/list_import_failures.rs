@@ -16,7 +16,7 @@ pub async fn list_import_failures(
     let id = input.import_id.unwrap_or_default();
     let import = cx.node.catalog.import(cx.account(), &id).await.map_err(internal)?;
     let import = import.ok_or_else(|| invalid_parameter(format!("Import {id} was not found.")))?;
-    let listing = format!("failures of {id}");
+    let listing = paging::listing(cx, "ListImportFailures", &id);
     let token = input.next_token.as_deref();
     let after = paging::place(&listing, token, ErrorCode::InvalidNextTokenException)?;
     let after = after.and_then(|after| i64::try_from(after).ok()).unwrap_or(0);

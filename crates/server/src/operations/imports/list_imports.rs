@@ -6,8 +6,6 @@ use event::arn::EventDataStoreArn;
 use super::{PAGE_MAX, time};
 use crate::operations::{Cx, internal, paging};
 
-const LISTING: &str = "imports";
-
 /// The account's imports, newest first.
 pub async fn list_imports(
     cx: Cx<'_>,
@@ -18,8 +16,11 @@ pub async fn list_imports(
             ApiError::new(ErrorCode::EventDataStoreARNInvalidException, e.to_string())
         })?;
     }
+    let filters = [input.destination.as_deref(), input.import_status.as_deref()];
+    let listing =
+        paging::listing(cx, "ListImports", &filters.map(Option::unwrap_or_default).join(" "));
     let token = input.next_token.as_deref();
-    let before = paging::place(LISTING, token, ErrorCode::InvalidNextTokenException)?;
+    let before = paging::place(&listing, token, ErrorCode::InvalidNextTokenException)?;
     let filter = ImportFilter {
         store_arn: input.destination,
         status: input.import_status.as_deref().and_then(ImportStatus::parse),
@@ -43,6 +44,6 @@ pub async fn list_imports(
         .collect();
     Ok(ListImportsResponse {
         imports: Some(imports),
-        next_token: last.map(|last| paging::token(LISTING, last)),
+        next_token: last.map(|last| paging::token(&listing, last)),
     })
 }

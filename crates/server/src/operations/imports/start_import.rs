@@ -86,7 +86,7 @@ async fn check_source(cx: Cx<'_>, uri: &str) -> Result<(), ApiError> {
     let source = Source::parse(uri, None, None).ok_or_else(|| {
         invalid(format!("{uri:?} is no S3 URI. Expected s3://<bucket>/<prefix>."))
     })?;
-    let listed = match cx.node.source(&source.bucket) {
+    let listed = match cx.node.source(cx.caller.account(), &source.bucket) {
         Ok(destination) => destination.list(&source.path, None).await.map(|_| ()),
         Err(failure) => Err(failure),
     };

@@ -7,7 +7,8 @@ use super::{check_owner, find, invalid_parameter, not_found};
 use crate::operations::{Cx, event_data_stores, internal};
 use crate::queries::scanned;
 
-/// A query by its ID, or the newest one that ran an alias.
+/// A query by its ID, or the newest one that ran an alias: of a refresh of a dashboard, the one of the
+/// widget with that alias.
 pub async fn describe_query(
     cx: Cx<'_>,
     input: DescribeQueryRequest,
@@ -20,10 +21,10 @@ pub async fn describe_query(
                 event_data_stores::active(cx, store).await?;
             }
             let catalog = &cx.node.catalog;
-            let found = catalog.query_by_alias(cx.account(), cx.region.as_str(), alias).await;
-            // A refresh belongs to a dashboard, and there are none yet.
-            let found = found.map_err(internal)?.filter(|_| input.refresh_id.is_none());
-            found.ok_or_else(|| not_found(alias))?
+            let (account, region) = (cx.account(), cx.region.as_str());
+            let refresh = input.refresh_id.as_deref();
+            let found = catalog.query_by_alias(account, region, alias, refresh).await;
+            found.map_err(internal)?.ok_or_else(|| not_found(alias))?
         }
         _ => {
             return Err(invalid_parameter(

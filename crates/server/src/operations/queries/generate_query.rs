@@ -1,6 +1,7 @@
 use api::cloudtrail::{GenerateQueryRequest, GenerateQueryResponse};
 use api::{ApiError, ErrorCode};
 use catalog::QueryAlias;
+use event::selectors::StoreClass;
 
 use super::{checked, invalid_parameter};
 use crate::operations::{Cx, event_data_stores, internal};
@@ -17,6 +18,16 @@ pub async fn generate_query(
         return Err(invalid_parameter("You must specify exactly one event data store."));
     };
     let store = event_data_stores::active(cx, named).await?;
+    // The sample queries, and what a model is told of columns, are about these.
+    if store.state.class != StoreClass::Events {
+        return Err(ApiError::new(
+            ErrorCode::GenerateResponseException,
+            format!(
+                "No query can be generated for event data store {}: it does not hold management, data or network activity events.",
+                store.arn
+            ),
+        ));
+    }
     let prompt = input.prompt.unwrap_or_default();
     let id = store.id.hyphenated().to_string();
     let statement = match from_model(cx, &prompt, &id).await {

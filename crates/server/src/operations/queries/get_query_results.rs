@@ -30,8 +30,9 @@ pub async fn get_query_results(
         ));
     };
     let id = input.query_id.unwrap_or_default();
+    let listing = paging::listing(cx, "GetQueryResults", &id);
     let from =
-        paging::place(&id, input.next_token.as_deref(), ErrorCode::InvalidNextTokenException)?;
+        paging::place(&listing, input.next_token.as_deref(), ErrorCode::InvalidNextTokenException)?;
     let from = from.unwrap_or(0);
     let query = ended(cx, &id, input.event_data_store.as_deref()).await?;
     let bytes_scanned = match cx.node.queries.progress(&id) {
@@ -68,7 +69,7 @@ pub async fn get_query_results(
     }
     let shown = page.rows.into_iter().map(|row| shown(&page.columns, row));
     response.query_result_rows = Some(shown.collect());
-    response.next_token = (after < page.row_count).then(|| paging::token(&id, after));
+    response.next_token = (after < page.row_count).then(|| paging::token(&listing, after));
     Ok(response)
 }
 

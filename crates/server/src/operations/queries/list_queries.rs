@@ -36,7 +36,7 @@ pub async fn list_queries(
             "The start time occurs after the end time. Specify a start time that is not later than the end time.",
         ));
     }
-    let listing = format!("queries of {}", store.arn);
+    let listing = paging::listing(cx, "ListQueries", &store.arn);
     let before =
         paging::place(&listing, input.next_token.as_deref(), ErrorCode::InvalidNextTokenException)?;
     // The worker that forgets old queries may be late.

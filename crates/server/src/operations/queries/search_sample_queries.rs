@@ -15,7 +15,7 @@ pub async fn search_sample_queries(
 ) -> Result<SearchSampleQueriesResponse, ApiError> {
     let phrase = input.search_phrase.unwrap_or_default();
     let count = usize::try_from(input.max_results.unwrap_or(RESULTS_DEFAULT)).unwrap_or(1);
-    let listing = format!("samples for {phrase}");
+    let listing = paging::listing(cx, "SearchSampleQueries", &phrase);
     let from =
         paging::place(&listing, input.next_token.as_deref(), ErrorCode::InvalidParameterException)?;
     let from = usize::try_from(from.unwrap_or(0)).unwrap_or(usize::MAX);

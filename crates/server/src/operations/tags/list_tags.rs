@@ -1,7 +1,7 @@
-use api::cloudtrail::{ListTagsRequest, ListTagsResponse, ResourceTag, Tag};
+use api::cloudtrail::{ListTagsRequest, ListTagsResponse, ResourceTag};
 use api::{ApiError, ErrorCode, Violation, sentence};
 
-use super::taggable;
+use super::{shown, taggable};
 use crate::operations::{Cx, internal};
 
 /// Tags of up to 20 resources, in the order asked for. One unknown resource fails the call.
@@ -27,10 +27,7 @@ pub async fn list_tags(cx: Cx<'_>, input: ListTagsRequest) -> Result<ListTagsRes
     for id in ids {
         let arn = taggable(cx, &id).await?;
         let tags = cx.node.catalog.tags(&arn).await.map_err(internal)?;
-        let tags_list = tags
-            .into_iter()
-            .map(|tag| Tag { key: Some(tag.key), value: Some(tag.value) })
-            .collect();
+        let tags_list = tags.into_iter().map(shown).collect();
         resource_tag_list.push(ResourceTag { resource_id: Some(id), tags_list: Some(tags_list) });
     }
     Ok(ListTagsResponse { resource_tag_list: Some(resource_tag_list), next_token: None })

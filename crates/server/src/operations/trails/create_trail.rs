@@ -1,6 +1,7 @@
 use api::cloudtrail::{CreateTrailRequest, CreateTrailResponse};
 use api::{ApiError, ErrorCode};
 use catalog::{CatalogError, Logging, Trail, TrailState};
+use event::AccountId;
 use event::arn::{TrailArn, TrailName};
 use event::selectors::EventSelectors;
 
@@ -8,7 +9,7 @@ use super::destination_checks::check_destination;
 use super::quota::check_places;
 use super::settings::{Wanted, resolved};
 use crate::operations::tags::checked_for_new_resource;
-use crate::operations::{Cx, internal};
+use crate::operations::{Cx, internal, organizations};
 
 /// Declares a trail. It does not log until StartLogging.
 pub async fn create_trail(
@@ -30,11 +31,15 @@ pub async fn create_trail(
         is_organization_trail: input.is_organization_trail,
         recursive_logging: input.recursive_logging,
     };
-    let settings = resolved(None, wanted)?;
+    let organization = match wanted.is_organization_trail {
+        Some(true) => Some(organizations::administered(cx)?),
+        _ => None,
+    };
+    let settings = resolved(None, wanted, organization.as_ref().map(|one| one.id.as_str()))?;
     let tags = checked_for_new_resource(&input.tags_list.unwrap_or_default(), "trail")?;
-    let account = cx.caller.account();
-    let arn =
-        TrailArn { region: cx.region.clone(), account: *account, name: name.clone() }.to_string();
+    // AWS: an organization's trails are the management account's, whoever makes them.
+    let account = organization.map_or(*cx.caller.account(), |one| one.management);
+    let arn = TrailArn { region: cx.region.clone(), account, name: name.clone() }.to_string();
 
     let trails = cx.node.catalog.trails_of(account.as_str()).await.map_err(internal)?;
     // The shadow of a multi-Region trail bears its name in every Region.
@@ -45,7 +50,7 @@ pub async fn create_trail(
     let is_multi_region = settings.is_multi_region_trail;
     let has_place = |others: &[Trail]| {
         if others.iter().any(is_taken) {
-            return Err(exists(cx, name.as_str()));
+            return Err(exists(&account, name.as_str()));
         }
         check_places(cx, others, cx.region.as_str(), is_multi_region)
     };
@@ -65,11 +70,13 @@ pub async fn create_trail(
             has_custom_selectors: false,
             logging: Logging::Never,
             deleted: false,
+            insight_selectors: Vec::new(),
+            aggregation: Vec::new(),
         },
     };
     match cx.node.catalog.create_trail(&trail, &tags, cx.next_seq(), has_place).await {
         Ok(admitted) => admitted?,
-        Err(CatalogError::TrailExists(_)) => return Err(exists(cx, name.as_str())),
+        Err(CatalogError::TrailExists(_)) => return Err(exists(&account, name.as_str())),
         Err(other) => return Err(internal(other)),
     }
     cx.node.trails_changed();
@@ -83,15 +90,15 @@ pub async fn create_trail(
         is_multi_region_trail: Some(settings.is_multi_region_trail),
         trail_arn: Some(trail.arn),
         log_file_validation_enabled: Some(settings.log_file_validation_enabled),
-        is_organization_trail: Some(false),
+        is_organization_trail: Some(settings.organization.is_some()),
         recursive_logging: Some(settings.recursive_logging),
         ..CreateTrailResponse::default()
     })
 }
 
-fn exists(cx: Cx<'_>, name: &str) -> ApiError {
+fn exists(account: &AccountId, name: &str) -> ApiError {
     ApiError::new(
         ErrorCode::TrailAlreadyExistsException,
-        format!("Trail {name} already exists for customer: {}", cx.account()),
+        format!("Trail {name} already exists for customer: {account}"),
     )
 }

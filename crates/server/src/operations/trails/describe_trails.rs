@@ -2,10 +2,10 @@ use api::ApiError;
 use api::cloudtrail::{DescribeTrailsRequest, DescribeTrailsResponse};
 use catalog::Trail;
 
-use super::{TrailRef, shown};
-use crate::operations::{Cx, internal};
+use super::{TrailRef, shown, visible as all_visible};
+use crate::operations::Cx;
 
-/// Without names: the Region's trails, and multi-Region trails from elsewhere as shadows unless
+/// Without names: the Region's trails, the organization's among them, and multi-Region trails from elsewhere as shadows unless
 /// includeShadowTrails is false. With names: those of this Region; with ARNs: any. Unknown ones
 /// are left out, which is not an error.
 pub async fn describe_trails(
@@ -19,7 +19,7 @@ pub async fn describe_trails(
     };
     let trails = match input.trail_name_list.filter(|names| !names.is_empty()) {
         None => {
-            let mut trails = cx.node.catalog.trails_of(cx.account()).await.map_err(internal)?;
+            let mut trails = all_visible(cx).await?;
             trails.retain(visible);
             trails
         }

@@ -21,7 +21,13 @@ pub struct Wanted {
 }
 
 /// The settings that result from a request, or AWS's error for the first member that is wrong.
-pub fn resolved(before: Option<&TrailSettings>, wanted: Wanted) -> Result<TrailSettings, ApiError> {
+///
+/// `organization` is the one of which an organization trail would be.
+pub fn resolved(
+    before: Option<&TrailSettings>,
+    wanted: Wanted,
+    organization: Option<&str>,
+) -> Result<TrailSettings, ApiError> {
     refuse_what_is_missing_here(&wanted)?;
     let s3_bucket_name = match (wanted.s3_bucket_name, before) {
         (Some(name), _) => checked_bucket(name)?,
@@ -54,6 +60,11 @@ pub fn resolved(before: Option<&TrailSettings>, wanted: Wanted) -> Result<TrailS
             false,
         ),
         recursive_logging: keep(wanted.recursive_logging, |b| b.recursive_logging, true),
+        organization: match wanted.is_organization_trail {
+            Some(true) => organization.map(str::to_owned),
+            Some(false) => None,
+            None => before.and_then(|before| before.organization.clone()),
+        },
     };
     if settings.is_multi_region_trail && !settings.include_global_service_events {
         return Err(ApiError::new(
@@ -64,7 +75,7 @@ pub fn resolved(before: Option<&TrailSettings>, wanted: Wanted) -> Result<TrailS
     Ok(settings)
 }
 
-/// Notices, log streams, keys and organizations are not in this version. An empty string clears
+/// Notices, log streams and keys are not in this version. An empty string clears
 /// the setting, which is what it already is.
 fn refuse_what_is_missing_here(wanted: &Wanted) -> Result<(), ApiError> {
     let given = |member: &Option<String>| member.as_deref().is_some_and(|text| !text.is_empty());
@@ -113,12 +124,6 @@ fn refuse_what_is_missing_here(wanted: &Wanted) -> Result<(), ApiError> {
         return Err(ApiError::new(
             ErrorCode::KmsException,
             "Encryption with KMS keys is not in this version of Cairn. Leave KmsKeyId out.",
-        ));
-    }
-    if wanted.is_organization_trail == Some(true) {
-        return Err(ApiError::new(
-            ErrorCode::OrganizationsNotInUseException,
-            "Your account is not a member of an organization: organizations are not in this version of Cairn.",
         ));
     }
     Ok(())

@@ -1,9 +1,12 @@
 //! Which rows of a batch each table wants.
 
-use event::{Category, Header, Region};
+use std::borrow::Cow;
+
+use event::copy::{CopyRules, copied, may_differ};
+use event::{AccountId, Category, Header, Region};
 use journal::Entry;
 
-use crate::entry::{EntryHead, HEAD_BYTES};
+use crate::entry::{self, EntryHead, Origin};
 use crate::lake::{Row, TableName};
 use crate::store_table::StoreTable;
 use crate::workers::deliver_logs::region_of;
@@ -47,7 +50,7 @@ pub fn judge(entries: &[Entry], lanes: &[Lane], stores: &StoreTable, own: &Regio
         if lowest.is_none_or(|lowest| entry.seq <= lowest) {
             continue;
         }
-        let (head, header) = match read(entry) {
+        let (head, record, header) = match read(entry) {
             Ok(read) => read,
             Err(reason) => {
                 judged.unreadable.push((entry.seq, reason));
@@ -55,29 +58,79 @@ pub fn judge(entries: &[Entry], lanes: &[Lane], stores: &StoreTable, own: &Regio
             }
         };
         let region = region_of(&header, own);
-        let place = u32::try_from(judged.rows.len()).expect("a batch of some MB has fewer rows");
-        let mut is_wanted = false;
+        let put_into: Option<Vec<TableName>> = (head.origin == Origin::Channel).then(|| {
+            entry::destinations(&entry.payload).map(|id| TableName::of_store(&id)).collect()
+        });
+        let mut copies = Copies::of(entry, record, &head, &header);
         for (lane, (_, places)) in lanes.iter().zip(&mut judged.wanted) {
-            let wants = entry.seq > lane.committed
-                && match lane.table == history {
-                    true => is_history(header.category),
-                    false => stores
-                        .get(&lane.table)
-                        .is_some_and(|store| store.wants(&head, entry.seq, &header, &region)),
-                };
-            if wants {
-                places.push(place);
-                is_wanted = true;
+            if entry.seq <= lane.committed {
+                continue;
             }
-        }
-        if is_wanted {
-            let account = header.recipient().unwrap_or(head.tenant);
-            let record = entry.payload.slice(HEAD_BYTES..);
-            judged.rows.push(Row { seq: entry.seq, account, record });
-            judged.oldest_accepted_ms.get_or_insert(head.accepted_ms);
+            let rules = match (&put_into, stores.get(&lane.table)) {
+                // Selectors have no say here, and a store that was deleted since may come back. What
+                // the channel's door took is not cut.
+                (Some(tables), Some(store)) => (store.is_of(&head.tenant)
+                    && tables.contains(&lane.table))
+                .then_some(CopyRules::large(&[])),
+                (Some(_), None) => None,
+                (None, Some(store)) => stores.wants(store, &head, entry.seq, &header, &region),
+                (None, None) => (lane.table == history && is_history(header.category))
+                    .then_some(CopyRules::STANDARD),
+            };
+            if let Some(rules) = rules {
+                places.push(copies.place(&rules, &mut judged.rows));
+                judged.oldest_accepted_ms.get_or_insert(head.accepted_ms);
+            }
         }
     }
     judged
+}
+
+/// The rows of one entry: one for all tables, except for the few records of which not everybody
+/// gets the same.
+struct Copies<'e> {
+    entry: &'e Entry,
+    /// In the entry's payload.
+    record: &'e [u8],
+    account: AccountId,
+    header: &'e Header<'e>,
+    may_differ: bool,
+    /// Places in the batch's rows.
+    made: Vec<u32>,
+}
+
+impl<'e> Copies<'e> {
+    fn of(
+        entry: &'e Entry,
+        record: &'e [u8],
+        head: &EntryHead,
+        header: &'e Header<'e>,
+    ) -> Copies<'e> {
+        let account = header.recipient().unwrap_or(head.tenant);
+        let may_differ = may_differ(record, header);
+        Copies { entry, record, account, header, may_differ, made: Vec::new() }
+    }
+
+    /// The place of the copy by these rules, which is made if it is not there.
+    fn place(&mut self, rules: &CopyRules<'_>, rows: &mut Vec<Row>) -> u32 {
+        let whole = self.entry.payload.slice_ref(self.record);
+        let record = match self.may_differ {
+            false if !self.made.is_empty() => return self.made[0],
+            false => whole,
+            true => match copied(self.record, self.header, rules) {
+                Cow::Borrowed(_) => whole,
+                Cow::Owned(copy) => copy.into(),
+            },
+        };
+        let same = |place: &&u32| rows[**place as usize].record == record;
+        if let Some(place) = self.made.iter().find(same) {
+            return *place;
+        }
+        let place = u32::try_from(rows.len()).expect("a batch of some MB has fewer rows");
+        rows.push(Row { seq: self.entry.seq, account: self.account, record });
+        self.made.push(place);
+        place
+    }
 }
 
 /// Event history holds these whatever is declared; data events never (spec e).
@@ -85,8 +138,8 @@ fn is_history(category: Category) -> bool {
     matches!(category, Category::Management | Category::Insight)
 }
 
-fn read(entry: &Entry) -> Result<(EntryHead, Header<'_>), String> {
+fn read(entry: &Entry) -> Result<(EntryHead, &[u8], Header<'_>), String> {
     let (head, record) = EntryHead::decode(&entry.payload).map_err(|e| e.to_string())?;
     let header = event::read_again(record).map_err(|e| e.to_string())?;
-    Ok((head, header))
+    Ok((head, record, header))
 }

@@ -35,6 +35,11 @@ pub enum Call {
     Lookup {
         body: String,
     },
+    /// PutAuditEvents of CloudTrail Data.
+    Put {
+        channel: String,
+        entries: String,
+    },
     Http {
         method: String,
         path: String,
@@ -106,6 +111,12 @@ impl Client {
         }
     }
 
+    /// As somebody else than the node's first user.
+    pub fn with_key(node: &Node, access_key_id: &str, secret: &Secret) -> Client {
+        let (access_key_id, secret) = (access_key_id.to_owned(), secret.clone());
+        Client { access_key_id, secret, ..Client::new(node) }
+    }
+
     pub async fn call(&mut self, region: &str, call: &Call) -> Answer {
         match call {
             Call::Operation { name, body } => {
@@ -114,6 +125,7 @@ impl Client {
             Call::Target { target, body } => self.json(region, target, body).await,
             Call::Post { body } => self.own(region, "/v1/events", body).await,
             Call::Lookup { body } => self.own(region, "/v1/lookup", body).await,
+            Call::Put { channel, entries } => self.put(region, channel, entries).await,
             Call::Http { method, path, body } => self.http(region, method, path, body).await,
             Call::Sts { form } => self.sts(region, form).await,
             Call::S3 { operation, bucket, rest } => self.s3(region, operation, bucket, rest).await,
@@ -126,7 +138,12 @@ impl Client {
 
     async fn json(&mut self, region: &str, target: &str, body: &str) -> Answer {
         let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
-        let heard = self.send(Method::POST, "/", &headers, body, region, "cloudtrail").await;
+        let service = match target.split('.').next() {
+            Some("ResourceGroupsTaggingAPI_20170126") => "tagging",
+            Some("AWSOrganizationsV20161128") => "organizations",
+            _ => "cloudtrail",
+        };
+        let heard = self.send(Method::POST, "/", &headers, body, region, service).await;
         let mut faults = heard.without_request_id();
         heard.expect_header("content-type", Some("application/x-amz-json-1.1"), &mut faults);
         let body = serde_json::from_str(&heard.text).unwrap_or(Value::Null);
@@ -157,6 +174,26 @@ impl Client {
         let mut faults = Vec::new();
         heard.expect_header("content-type", Some("application/json"), &mut faults);
         let body = serde_json::from_str(&heard.text).unwrap_or(Value::Null);
+        heard.answer(body, faults)
+    }
+
+    async fn put(&mut self, region: &str, channel: &str, entries: &str) -> Answer {
+        let mut entries: Value = serde_json::from_str(entries).expect("entries are JSON");
+        for entry in entries.as_array_mut().into_iter().flatten() {
+            if entry["eventData"].is_object() {
+                entry["eventData"] = entry["eventData"].to_string().into();
+            }
+        }
+        let body = json!({ "auditEvents": entries }).to_string();
+        let channel = channel.replace(':', "%3A").replace('/', "%2F");
+        let path = format!("/PutAuditEvents?channelArn={channel}");
+        let headers = [("content-type", "application/json")];
+        let heard =
+            self.send(Method::POST, &path, &headers, &body, region, "cloudtrail-data").await;
+        let mut faults = heard.without_request_id();
+        heard.expect_header("content-type", Some("application/json"), &mut faults);
+        let body = serde_json::from_str(&heard.text).unwrap_or(Value::Null);
+        heard.expect_header("x-amzn-errortype", body["__type"].as_str(), &mut faults);
         heard.answer(body, faults)
     }
 

@@ -102,6 +102,10 @@ fn call(said: &str) -> Option<Call> {
             let (target, body) = two(rest);
             Call::Target { target, body }
         }
+        "put" => {
+            let (channel, entries) = two(rest);
+            Call::Put { channel, entries }
+        }
         "s3" => {
             let (operation, rest) = two(rest);
             let (bucket, rest) = two(&rest);

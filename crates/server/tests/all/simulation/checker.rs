@@ -8,7 +8,7 @@ use catalog::DigestKey;
 use delivery::destination::{Addressing, Destination, StoreSettings};
 use delivery::digest::{DigestFile, METADATA_SIGNATURE, to_sign};
 use delivery::keys::Validity;
-use delivery::layout::{Folder, LogFileKey, ObjectKey, unique_part};
+use delivery::layout::{Folder, LogFileKey, ObjectKey, which_of, which_window};
 use delivery::verify::{KnownKey, Options, Problem, verify};
 use jiff::Timestamp;
 
@@ -114,7 +114,7 @@ impl Checker {
         parsed: &LogFileKey,
         object: &Object,
     ) {
-        let Some((trail_arn, first_seq)) = names.get(&parsed.unique) else {
+        let Some((trail_arn, first_seq)) = names.get(which_of(&parsed.unique)) else {
             self.wrong.push(format!("{key}: its name does not come from a trail and an entry"));
             return;
         };
@@ -334,7 +334,8 @@ impl Checker {
     }
 }
 
-/// The unique part of every name that a log file may have here: its trail and first entry.
+/// What every log file that may be here has at the end of its name, behind the time: its trail and first
+/// entry.
 fn names_of_files(world: &World) -> HashMap<String, (String, u64)> {
     let last = world.node().journal.next_seq();
     let node = &world.node().credentials.user_id;
@@ -343,9 +344,9 @@ fn names_of_files(world: &World) -> HashMap<String, (String, u64)> {
         for account in [TENANT, MEMBER] {
             for region in [HOME, ABROAD] {
                 for seq in 1..last {
-                    let unique =
-                        unique_part(node, &trail.arn, account, region, Folder::CloudTrail, seq);
-                    names.insert(unique, (trail.arn.clone(), seq));
+                    let which =
+                        which_window(node, &trail.arn, account, region, Folder::CloudTrail, seq);
+                    names.insert(which, (trail.arn.clone(), seq));
                 }
             }
         }

@@ -49,6 +49,10 @@ pub async fn make_store(world: &World) {
             termination_protection: false,
             ingestion: Ingestion::Stopped { since_ms: now_ms },
             deletion: Deletion::None,
+            configuration: catalog::EventConfiguration::default(),
+            insights: None,
+            federation: catalog::Federation::Disabled,
+            organization: None,
         },
     };
     let seq = world.node().journal.next_seq();

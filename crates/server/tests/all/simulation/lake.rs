@@ -64,6 +64,10 @@ impl Lakeside {
                 termination_protection: false,
                 ingestion: Ingestion::Enabled { since_ms: now_ms },
                 deletion: Deletion::None,
+                configuration: catalog::EventConfiguration::default(),
+                insights: None,
+                federation: catalog::Federation::Disabled,
+                organization: None,
             },
         };
         let node = self.world.node();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use catalog::{NewQuery, Query, QueryStatus, QueryStore};
 use durable::Fault;
-use server::lake::{Ask, QueryLimits, Readable};
+use server::lake::{Ask, Columns, QueryLimits, Readable};
 use server::settings::QuerySettings;
 
 use super::imports::{delete_store, make_store, store_arn, table};
@@ -35,6 +35,7 @@ fn new_query(world: &World, columns: &str, delivery_uri: Option<&str>) -> NewQue
         alias: None,
         prompt: None,
         delivery_uri: delivery_uri.map(str::to_owned),
+        refresh: None,
         created_ms: world.now().as_millisecond(),
     }
 }
@@ -43,10 +44,16 @@ async fn the_query(world: &World) -> Query {
     world.node().catalog.query(TENANT, HOME, ID).await.unwrap().unwrap()
 }
 
+/// Queries wait after a start until what was accepted before is visible again.
+async fn turn_queries(world: &mut World) -> Ended {
+    world.turn("index_events").await;
+    world.turn("run_queries").await
+}
+
 /// Turns until the query has ended. Its task runs beside them.
 async fn run(world: &mut World) -> Query {
     for _ in 0..20_000 {
-        match world.turn("run_queries").await {
+        match turn_queries(world).await {
             Ended::Done(_) | Ended::Failed(_) => {}
             Ended::Stopped => panic!("queries do not call the store"),
         }
@@ -73,7 +80,7 @@ async fn is_whole(world: &World) -> bool {
 #[tokio::test]
 async fn a_query_that_was_running_runs_again_after_a_crash() {
     let mut world = asked(Plan::default(), "eventName", None).await;
-    world.turn("run_queries").await;
+    turn_queries(&mut world).await;
     assert_eq!(the_query(&world).await.status, QueryStatus::Running);
     world.crash_and_open(Crash::PowerLoss(0)).await;
     let query = run(&mut world).await;
@@ -86,9 +93,9 @@ async fn a_query_whose_call_is_cut_off_is_queued_or_not_there() {
     for is_in_catalog in [true, false] {
         let mut world = World::new(Plan::default()).await;
         make_store(&world).await;
-        world.turn("run_queries").await;
+        turn_queries(&mut world).await;
         let query = new_query(&world, "eventName", None);
-        let readable = Readable { table: table(), account: None };
+        let readable = Readable { table: table(), columns: Columns::Events, account: None };
         let tables = [(table().as_str().to_owned(), readable)].into();
         let node = world.node();
         let limits = QueryLimits {
@@ -112,7 +119,7 @@ async fn a_query_whose_call_is_cut_off_is_queued_or_not_there() {
             continue;
         }
         while world.node().queries.is_running(ID) {
-            world.turn("run_queries").await;
+            turn_queries(&mut world).await;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert!(world.node().catalog.query(TENANT, HOME, ID).await.unwrap().is_none());
@@ -124,7 +131,7 @@ async fn a_query_whose_call_is_cut_off_is_queued_or_not_there() {
 async fn a_query_that_is_running_at_two_crashes_fails() {
     let mut world = asked(Plan::default(), "hang", None).await;
     for _ in 0..2 {
-        world.turn("run_queries").await;
+        turn_queries(&mut world).await;
         assert_eq!(the_query(&world).await.status, QueryStatus::Running);
         world.crash_and_open(Crash::Kill).await;
     }
@@ -207,7 +214,7 @@ async fn a_cancelled_query_gives_its_place_back_whether_it_listens_or_not() {
     for columns in ["hang", "stuck", "endless"] {
         let queries = QuerySettings { at_once_max: 1, ..QuerySettings::default() };
         let mut world = asked(Plan { queries, ..Plan::default() }, columns, None).await;
-        world.turn("run_queries").await;
+        turn_queries(&mut world).await;
         assert!(world.node().catalog.cancel_query(ID, 5).await.unwrap());
         world.node().queries.cancel(ID);
         let mut other = the_query(&world).await.asked;
@@ -219,7 +226,7 @@ async fn a_cancelled_query_gives_its_place_back_whether_it_listens_or_not() {
             world.node().catalog.query(TENANT, HOME, "other").await.unwrap().unwrap().status
         };
         while status(&world).await != QueryStatus::Finished {
-            world.turn("run_queries").await;
+            turn_queries(&mut world).await;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(the_query(&world).await.status, QueryStatus::Cancelled, "{columns}");

@@ -42,11 +42,14 @@ impl World {
                 is_multi_region_trail: true,
                 log_file_validation_enabled: true,
                 recursive_logging: true,
+                organization: None,
             },
             selectors: EventSelectors::default_for_trail(),
             has_custom_selectors: false,
             logging: Logging::Never,
             deleted: false,
+            insight_selectors: Vec::new(),
+            aggregation: Vec::new(),
         };
         let trail = Trail {
             arn: arn.clone(),
