@@ -12,7 +12,7 @@ ARGS ?=
 TOOLS := $(HOME)/.cache/cairn/tools
 CAIRN_GARAGE ?= $(or $(shell command -v garage),$(TOOLS)/bin/garage)
 
-.PHONY: run test test-slow check bench bench-journal bench-lake codegen tools clean
+.PHONY: run test test-slow check bench bench-journal bench-lake bench-lists codegen tools clean
 
 ## Build in release mode and start everything embedded, in ./cairn-data
 run:
@@ -28,6 +28,7 @@ test: check
 ## Crashes by the hundred and other long runs, in release mode: before an issue is called resolved
 test-slow: tools $(CAIRN_GARAGE)
 	cargo build --locked --release -p cairn
+	ISOLATION_CALLS=100000 cargo test --locked --workspace --quiet --test all isolation
 	CAIRN_BINARY=$(CARGO_TARGET_DIR)/release/cairn CAIRN_GARAGE=$(CAIRN_GARAGE) PATH=$(VENV)/bin:$$PATH $(PYTHON) -m pytest tests/e2e -q -m slow
 
 ## Format, lints, invariants, licences
@@ -50,6 +51,11 @@ bench-journal: tools
 bench-lake: $(BENCH_VENV)/.installed
 	cargo build --locked --release -p cairn -p bench
 	$(BENCH_VENV)/bin/python bench/lake.py --cairn $(CARGO_TARGET_DIR)/release/cairn --load $(CARGO_TARGET_DIR)/release/bench $(ARGS)
+
+## Lists of much: 1,000 trails, 100 event data stores, 100 accounts
+bench-lists: $(BENCH_VENV)/.installed
+	cargo build --locked --release -p cairn
+	$(BENCH_VENV)/bin/python bench/lists.py --cairn $(CARGO_TARGET_DIR)/release/cairn
 
 ## Write crates/api/src/generated from botocore's published service models
 codegen: tools
