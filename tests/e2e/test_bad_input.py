@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 import zstandard
 
-from conftest import ROOT, Node, delivered, list_keys, make_event, make_trail, ndjson, until
+from conftest import Node, delivered, list_keys, make_event, make_trail, ndjson, until
 from support.wire import LONG_TARGET, SHORT_TARGET, call, exchange, send, signature
 
 GOOD = b'"eventTime":"2026-01-02T03:04:05Z","eventSource":"x.example.com","eventName":"X","awsRegion":"us-east-1"'
@@ -479,23 +479,6 @@ def test_a_request_without_a_target_is_refused(node):
     headers = signature(node, "cloudtrail", "POST", "/", b"{}", {"Content-Type": "application/x-amz-json-1.1"})
     status, code, _ = error_of(send(node, "POST", "/", b"{}", headers))
     assert (status, code) == (400, "UnknownOperationException")
-
-
-def not_implemented() -> list[str]:
-    """The names of the one arm of dispatch that answers so."""
-    source = (ROOT / "crates/server/src/dispatch.rs").read_text()
-    arms = re.findall(r"(?:\b[A-Z]\w+\s*\|\s*)+[A-Z]\w+\s*=> not_implemented", source)
-    return re.findall(r"\b[A-Z]\w+", arms[0])
-
-
-def test_operations_that_are_not_there_say_so(node):
-    names = not_implemented()
-    assert "CreateChannel" in names
-    for name in names:
-        for target in (LONG_TARGET, SHORT_TARGET):
-            status, code, message = error_of(call(node, name, target=target))
-            assert (status, code) == (400, "UnsupportedOperationException"), name
-            assert name in message
 
 
 def test_calls_with_a_wrong_signature_are_refused(node):

@@ -171,7 +171,9 @@ def test_a_bucket_says_who_owns_it_and_that_it_has_no_versions(s3, bucket):
     assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
     enable = {"Status": "Enabled"}
     refused("NotImplemented", s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=enable)
-    refused("NotImplemented", s3.get_bucket_lifecycle_configuration, Bucket=bucket)
+    refused("NoSuchLifecycleConfiguration", s3.get_bucket_lifecycle_configuration, Bucket=bucket)
+    analytics = {"Id": "a", "StorageClassAnalysis": {}}
+    refused("NotImplemented", s3.put_bucket_analytics_configuration, Bucket=bucket, Id="a", AnalyticsConfiguration=analytics)
 
 
 def test_policies_are_kept_to_the_letter(s3, bucket):
@@ -210,6 +212,19 @@ def test_an_account_touches_only_its_own_buckets(s3, endpoint, bucket):
 
 def test_cloudtrail_may_deliver_unless_a_policy_stands_against_it(s3, endpoint, bucket):
     trail = make_client(endpoint, CLOUDTRAIL)
+    source = "arn:aws:cloudtrail:us-east-1:{}:trail/audit"
+
+    def acts_for(account):
+        def add(request, **_):
+            del request.headers["x-amz-cairn-source-arn"]
+            request.headers["x-amz-cairn-source-arn"] = source.format(account)
+
+        return add
+
+    refused("403", trail.head_bucket, Bucket=bucket)
+    trail.meta.events.register_first("before-sign.s3.*", acts_for("222222222222"))
+    refused("403", trail.head_bucket, Bucket=bucket)
+    trail.meta.events.register_last("before-sign.s3.*", acts_for("111111111111"))
     trail.head_bucket(Bucket=bucket)
     trail.get_bucket_acl(Bucket=bucket)
     trail.get_bucket_location(Bucket=bucket)

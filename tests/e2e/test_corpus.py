@@ -91,6 +91,17 @@ def parsed(raw: bytes) -> dict:
     return json.loads(raw)
 
 
+def without_context(raw: bytes) -> bytes:
+    """The record as a trail gets it: AWS puts eventContext into event data stores only (spec a.1)."""
+    if b'"eventContext"' not in raw:
+        return raw
+    text = raw.decode()
+    start = text.index('"eventContext"')
+    _, end = json.JSONDecoder().raw_decode(text, text.index(":", start) + 1)
+    before, after = text[:start].rstrip(), text[end:].lstrip()
+    return (before.removesuffix(",") + after if after.startswith("}") else before + after.removeprefix(",")).encode()
+
+
 @pytest.fixture
 def everything(node_with):
     """A node, and a function that makes its trail select all of some records."""
@@ -152,7 +163,7 @@ def test_every_published_record_comes_out_byte_for_byte(everything):
                 continue
             kinds[category(parsed(raw))] += 1
             if is_delivered(parsed(raw)):
-                expected[raw] += 1
+                expected[without_context(raw)] += 1
     print(f"{sum(kinds.values())} accepted {dict(kinds)}, {sum(expected.values())} to be delivered, {len(refused)} refused")
     assert refused.keys() == REFUSED.keys(), f"newly refused: { {k: v for k, v in refused.items() if k not in REFUSED} }; no longer: {REFUSED.keys() - refused.keys()}"
     for place, reason in REFUSED.items():

@@ -31,6 +31,7 @@ from support.lake import (
     until_in_files,
     until_in_history,
     until_there,
+    values,
     write_logs,
 )
 from support.load import Load
@@ -173,7 +174,7 @@ def test_random_bits_of_a_file_never_end_the_server(tables):
         if result["QueryStatus"] == "FAILED":
             assert file.name in result["ErrorMessage"], result["ErrorMessage"]
         else:
-            silent += [[v for c in r for v in c.values()] for r in result["QueryResultRows"]] != good
+            silent += values(result) != good
     file.write_bytes(whole)
     assert node.process.poll() is None
     assert rows(node, tables.needs_all()) == good
@@ -303,7 +304,7 @@ def all_ids(node, store: str) -> list[list[str]]:
     while True:
         more = {"NextToken": token} if token else {}
         page = cloudtrail.get_query_results(QueryId=query, MaxQueryResults=1000, **more)
-        found += [[value for cell in row for value in cell.values()] for row in page["QueryResultRows"]]
+        found += values(page)
         token = page.get("NextToken")
         if not token:
             return found

@@ -7,13 +7,11 @@ import json
 import uuid
 
 import pytest
-from botocore.exceptions import ClientError
 
 from conftest import delivered, list_keys, make_event, make_trail, ndjson, until
 from support import wire
+from support.lake import FINAL, code_of, three_orders, values
 from support.query_results import Unverified, verify
-
-FINAL = ("FINISHED", "FAILED", "CANCELLED", "TIMED_OUT")
 
 
 @pytest.fixture
@@ -22,16 +20,9 @@ def cloudtrail(node):
 
 
 @pytest.fixture
-def store(node, cloudtrail):
+def store(node):
     """An event data store that holds three orders; its ID."""
-    arn = cloudtrail.create_event_data_store(Name="orders", TerminationProtectionEnabled=False)["EventDataStoreArn"]
-    store = arn.rsplit("/", 1)[1]
-    events = [make_event(eventName=name) for name in ("CreateOrder", "CancelOrder", "CancelOrder")]
-    status, answer = node.post(ndjson(events))
-    assert (status, answer["accepted"]) == (200, 3)
-    count = f"SELECT count(*) AS n FROM {store} WHERE eventSource = 'orders.example.com'"
-    until(lambda: values(run(cloudtrail, count)) == [["3"]])
-    return store
+    return three_orders(node)
 
 
 def ended(cloudtrail, query: str) -> dict:
@@ -44,16 +35,6 @@ def run(cloudtrail, statement: str, **more) -> dict:
     result = ended(cloudtrail, query)
     assert result["QueryStatus"] == "FINISHED", result.get("ErrorMessage")
     return {**result, "QueryId": query}
-
-
-def values(result: dict) -> list[list[str]]:
-    return [[value for cell in row for value in cell.values()] for row in result["QueryResultRows"]]
-
-
-def code_of(call) -> str:
-    with pytest.raises(ClientError) as refused:
-        call()
-    return refused.value.response["Error"]["Code"]
 
 
 def test_rows_come_in_select_order_and_in_pages(cloudtrail, store):

@@ -6,6 +6,7 @@ import urllib.request
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from conftest import make_event, ndjson, until
@@ -68,7 +69,27 @@ def failure(node, statement: str, wait: float = 60) -> str:
 def rows(node, statement: str) -> list[list[str]]:
     result = ask(node, statement)
     assert result["QueryStatus"] == "FINISHED", result.get("ErrorMessage")
+    return values(result)
+
+
+def values(result: dict) -> list[list[str]]:
+    """The rows of a page of results, without the names of their columns."""
     return [[value for cell in row for value in cell.values()] for row in result["QueryResultRows"]]
+
+
+def code_of(call) -> str:
+    """The code of a call that must be refused."""
+    with pytest.raises(ClientError) as refused:
+        call()
+    return refused.value.response["Error"]["Code"]
+
+
+def three_orders(node) -> str:
+    """The ID of an event data store with one CreateOrder and two CancelOrders."""
+    store = make_store(node, RetentionPeriod=366)
+    post(node, [make_event(eventName=name) for name in ("CreateOrder", "CancelOrder", "CancelOrder")])
+    until_there(node, store, 3)
+    return store
 
 
 def tally(node, store: str) -> tuple[int, int]:
