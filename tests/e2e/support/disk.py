@@ -1,6 +1,7 @@
 """A disk that is small, and full when a test likes: a file system in memory, which root may mount."""
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -20,16 +21,16 @@ def small_disk(folder, size: str, options: str = ""):
 
 
 def fill(folder, leave: int) -> None:
-    """Leaves that many bytes free."""
-    free = shutil.disk_usage(folder).free
-    with open(folder / "filler", "ab") as file:
-        while free > leave:
+    """Leaves that many bytes free, or what others leave who write beside it."""
+    # Without a buffer: one that cannot be written would be tried again when the file is closed, and fail there.
+    with open(folder / "filler", "ab", buffering=0) as file:
+        while (free := shutil.disk_usage(folder).free) > leave:
             part = min(free - leave, 4 << 20)
             try:
                 file.write(b"\0" * part)
-                file.flush()
-            except OSError:
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
                 return
-            free = shutil.disk_usage(folder).free
             if part < 4096:
                 return
