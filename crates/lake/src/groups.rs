@@ -13,6 +13,7 @@
 //! others alone; what it leaves is answered by DataFusion's own operators with the same result.
 
 pub mod codes;
+mod merged;
 mod scan;
 mod term;
 
@@ -32,6 +33,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::scalar::ScalarValue;
 
 use scan::Groups;
+pub use scan::files_of;
 pub use term::Term;
 
 use crate::scan::Events;
@@ -112,7 +114,7 @@ fn counted(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     if !groups.iter().all(Term::can_be_grouped) {
         return Ok(None);
     }
-    let groups = Groups::new(events, groups, wanted, &filters)?;
+    let groups = Groups::new(events, groups, wanted, &filters, !aggregate.aggr_expr.is_empty())?;
     let names: Vec<String> = groups.names().map(str::to_owned).collect();
     let table = provider_as_source(Arc::new(groups));
     let counts = LogicalPlanBuilder::scan(TABLE, table, None)?.aggregate(

@@ -143,6 +143,20 @@ impl Leaf {
         Ok(leaves.collect())
     }
 
+    /// Gets the dictionary of a leaf and none of its pages; `None` if the file does not have the leaf.
+    pub async fn fetch_dictionary(
+        file: &Arc<DataFile>,
+        row_group: usize,
+        path: &str,
+    ) -> Result<Option<Leaf>> {
+        let metadata = file.metadata().await?;
+        let columns = metadata.row_group(row_group).columns();
+        let Some(place) = columns.iter().position(|c| c.column_path().string() == path) else {
+            return Ok(None);
+        };
+        Ok(Leaf::fetch_rows(file, row_group, &[(place, 0..0)]).await?.pop())
+    }
+
     /// Where the bytes lie that reading these rows takes.
     fn ranges(&self, rows: &impl Wanted, ranges: &mut Vec<Range<u64>>) {
         let whole = byte_range(self.chunk());
@@ -171,6 +185,19 @@ impl Leaf {
     /// How many bytes of the file it is.
     pub fn bytes(&self) -> usize {
         self.bytes.parts.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// How many bytes of the file its dictionary is.
+    pub fn dictionary_bytes(&self) -> usize {
+        let start = byte_range(self.chunk()).start;
+        let end = self.locations().first().map_or(start, |first| first.offset.cast_unsigned());
+        usize::try_from(end.saturating_sub(start)).unwrap_or(0)
+    }
+
+    /// Has a row no value? `None` if the file does not say.
+    pub fn has_nulls(&self) -> Option<bool> {
+        let nulls = self.chunk().statistics()?.null_count_opt()?;
+        Some(nulls > 0)
     }
 
     /// Has every row one value at most?

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use crate::files::LogFiles;
+use crate::groups::files_of;
 use crate::record::DecodeError;
 use crate::scan::STORE_URL;
 use crate::sql::{self, Limits, QueryError, text};
@@ -238,6 +239,7 @@ impl PreparedQuery {
             let planned = scan.into_iter().flat_map(|scan| &scan.file_groups);
             let planned = planned.flat_map(|group| group.iter());
             files.extend(planned.filter_map(|file| file.extension::<Arc<DataFile>>().cloned()));
+            files.extend(files_of(leaf));
         });
         for file in files {
             if let Err(ParquetError::External(error)) = file.check().await

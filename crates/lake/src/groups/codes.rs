@@ -18,6 +18,7 @@ use parquet::errors::ParquetError;
 use crate::pages::{Leaf, entries, texts};
 use crate::schema::ID_HASH;
 use crate::table::file::{DataFile, Reader};
+use crate::table::write::CREATOR;
 
 /// What a value of a row is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct Codes {
     /// is at the row's place.
     pub of_rows: Option<Vec<u32>>,
     pub values: ArrayRef,
+    /// Are all values different? If not they may be, too.
+    pub is_distinct: bool,
 }
 
 impl Codes {
@@ -126,7 +129,7 @@ impl Source {
         match self {
             Source::Plain { column, data_type } => {
                 let values = cast(&member(batch, &[column])?, data_type)?;
-                Ok(Codes { of_rows: None, values })
+                Ok(Codes { of_rows: None, values, is_distinct: false })
             }
             Source::Text(path) => {
                 let texts = member(batch, &path.iter().collect::<Vec<_>>())?;
@@ -136,7 +139,8 @@ impl Source {
                 let texts = texts.as_dictionary::<Int32Type>();
                 let null = texts.values().len() as u32;
                 let of_rows = texts.keys().iter().map(|key| key.map_or(null, i32::cast_unsigned));
-                Ok(Codes { of_rows: Some(of_rows.collect()), values: texts.values().clone() })
+                let (of_rows, values) = (Some(of_rows.collect()), texts.values().clone());
+                Ok(Codes { of_rows, values, is_distinct: true })
             }
             Source::Entry { column, key } => {
                 let map = member(batch, &[column])?;
@@ -149,7 +153,8 @@ impl Source {
                     let found = entries.find(|entry| keys.value(*entry) == key)?;
                     (map.is_valid(row) && texts.is_valid(found)).then(|| texts.value(found))
                 });
-                Ok(Codes { of_rows: None, values: Arc::new(values.collect::<StringArray>()) })
+                let values = Arc::new(values.collect::<StringArray>());
+                Ok(Codes { of_rows: None, values, is_distinct: false })
             }
         }
     }
@@ -215,15 +220,50 @@ impl Columns {
             // The file is older than the column, or nothing is wanted of it.
             _ => {
                 let values = new_null_array(&source.data_type(), 0);
-                return Ok(Codes { of_rows: Some(vec![0; rows]), values });
+                return Ok(Codes { of_rows: Some(vec![0; rows]), values, is_distinct: true });
             }
         };
         if coded.of_rows.len() != rows {
             let message = format!("{source:?} has {} rows of {rows}", coded.of_rows.len());
             return Err(DataFusionError::ParquetError(Box::new(ParquetError::General(message))));
         }
-        Ok(Codes { of_rows: Some(coded.of_rows), values: Arc::new(coded.values) })
+        let (of_rows, values) = (Some(coded.of_rows), Arc::new(coded.values));
+        Ok(Codes { of_rows, values, is_distinct: coded.is_distinct })
     }
+}
+
+/// The distinct values of a row group.
+#[derive(Debug)]
+pub struct Distinct {
+    /// Null is not among them.
+    pub values: ArrayRef,
+    pub has_nulls: bool,
+    /// Of the row group.
+    pub rows: usize,
+    /// What was read of the file.
+    pub bytes: usize,
+}
+
+/// The texts that occur in a row group, if its dictionary says it: then no row is looked at.
+pub async fn distinct_texts(
+    file: &Arc<DataFile>,
+    row_group: usize,
+    source: &Source,
+) -> Result<Option<Distinct>> {
+    let Source::Text(path) = source else { return Ok(None) };
+    let metadata = file.metadata().await?;
+    // Others might put values in a dictionary that no row has.
+    let creator = metadata.file_metadata().created_by().unwrap_or_default();
+    if !creator.starts_with(CREATOR) {
+        return Ok(None);
+    }
+    let Some(leaf) = Leaf::fetch_dictionary(file, row_group, &path.join(".")).await? else {
+        return Ok(None);
+    };
+    let (true, Some(has_nulls)) = (leaf.is_flat(), leaf.has_nulls()) else { return Ok(None) };
+    let texts = texts::distinct(&leaf).map_err(|error| file.blamed(error))?;
+    let (rows, bytes) = (leaf.rows(), leaf.dictionary_bytes());
+    Ok(texts.map(|values| Distinct { values: Arc::new(values), has_nulls, rows, bytes }))
 }
 
 /// The names in `get_field(get_field(column, 'a'), 'b')`, or in `get_field(column, 'a', 'b')`.

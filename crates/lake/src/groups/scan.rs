@@ -1,17 +1,17 @@
-//! A table of groups and their counts, one batch for each row group of the events.
+//! A table of groups and their counts.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::TableType;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Expr;
@@ -28,7 +28,8 @@ use foldhash::fast::RandomState;
 use futures::stream;
 
 use super::COUNT;
-use super::codes::{Codes, Columns, Source};
+use super::codes::{Codes, Columns, Source, distinct_texts};
+use super::merged::{Counted, Merged};
 use super::term::Term;
 use crate::prune::Conditions;
 use crate::scan::Events;
@@ -38,15 +39,21 @@ use crate::table::file::DataFile;
 /// Combinations of groups that are counted in an array; more are counted in a hash table.
 const DENSE_MAX: usize = 1 << 20;
 
+/// Groups of a row group that are put together with those of others. Where there are more, hardly any
+/// come again.
+const MERGED_MAX: usize = 1 << 16;
+
 /// What is counted.
 #[derive(Debug, Clone)]
 struct Plan {
     groups: Vec<Term>,
     wanted: Vec<Term>,
+    /// Does anybody ask how many rows a group has?
+    is_counted: bool,
     schema: SchemaRef,
 }
 
-/// Counts by group. Several rows may have the same group: one of each row group.
+/// Counts by group. Several rows may have the same group.
 #[derive(Debug)]
 pub struct Groups {
     view: View,
@@ -60,6 +67,7 @@ impl Groups {
         groups: Vec<Term>,
         mut wanted: Vec<Term>,
         filters: &[Expr],
+        is_counted: bool,
     ) -> Result<Groups> {
         let fields = groups.iter().enumerate().map(|(place, term)| {
             Field::new(format!("cairn_group_{place}"), term.data_type.clone(), true)
@@ -69,7 +77,7 @@ impl Groups {
         let conditions = events.conditions(filters);
         wanted.extend(events.own_rows()?);
         wanted.sort_by_key(|term| term.source.is_costly());
-        let plan = Arc::new(Plan { groups, wanted, schema });
+        let plan = Arc::new(Plan { groups, wanted, is_counted, schema });
         Ok(Groups { view: events.view().clone(), conditions, plan })
     }
 
@@ -149,6 +157,18 @@ struct CountExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
+/// The files whose rows a node of a plan counts.
+pub fn files_of(node: &Arc<dyn ExecutionPlan>) -> Vec<Arc<DataFile>> {
+    let Some(counting) = node.downcast_ref::<CountExec>() else { return Vec::new() };
+    let files = counting.units.iter().filter_map(|unit| match unit {
+        Unit::File(file, _) => Some(file.clone()),
+        Unit::Memory(_) => None,
+    });
+    let mut files: Vec<_> = files.collect();
+    files.dedup_by_key(|file| file.number);
+    files
+}
+
 impl DisplayAs for CountExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CountExec: units={}", self.units.len())
@@ -196,31 +216,42 @@ impl ExecutionPlan for CountExec {
         let bytes = MetricBuilder::new(&self.metrics).counter("bytes_scanned", partition);
         let (plan, units, next) = (self.plan.clone(), self.units.clone(), self.next.clone());
         let (projection, schema) = (self.projection.clone(), self.schema.clone());
-        let counts = stream::try_unfold((), move |()| {
+        let types: Vec<DataType> = plan.groups.iter().map(|term| term.data_type.clone()).collect();
+        let counts = stream::try_unfold(Some(Merged::new(&types)?), move |merged| {
             let (plan, units, next) = (plan.clone(), units.clone(), next.clone());
             let (projection, rows, bytes) = (projection.clone(), rows.clone(), bytes.clone());
             async move {
-                let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) else {
-                    return Ok(None);
-                };
-                let counts = match unit {
-                    Unit::File(file, row_group) => {
-                        let (counts, read_rows, read_bytes) =
-                            plan.count_in(file, *row_group).await?;
-                        rows.add(read_rows);
-                        bytes.add(read_bytes);
-                        counts
+                let Some(mut merged) = merged else { return Ok(None) };
+                let batch = |counted: Counted| plan.batch(counted, projection.as_deref());
+                while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let counted = match unit {
+                        Unit::File(file, row_group) => {
+                            let counted = plan.count_in(file, *row_group).await;
+                            let (counted, read_rows, read_bytes) =
+                                counted.map_err(|error| blamed(file, error))?;
+                            rows.add(read_rows);
+                            bytes.add(read_bytes);
+                            counted
+                        }
+                        Unit::Memory(batch) => {
+                            rows.add(batch.num_rows());
+                            plan.count(&Columns::Memory(batch.clone()))?
+                        }
+                    };
+                    if counted.counts.len() > MERGED_MAX {
+                        return Ok(Some((batch(counted)?, Some(merged))));
                     }
-                    Unit::Memory(batch) => {
-                        rows.add(batch.num_rows());
-                        plan.count(&Columns::Memory(batch.clone()))?
+                    merged.add(&counted)?;
+                    if merged.is_full()
+                        && let Some(counted) = merged.take()?
+                    {
+                        return Ok(Some((batch(counted)?, Some(merged))));
                     }
-                };
-                let counts = match &projection {
-                    Some(columns) => counts.project(columns)?,
-                    None => counts,
-                };
-                Ok(Some((counts, ())))
+                    // Nothing comes out for long, and the thread is wanted by others as well.
+                    tokio::task::yield_now().await;
+                }
+                let rest = merged.take()?;
+                rest.map(|counted| Ok((batch(counted)?, None))).transpose()
             }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counts)))
@@ -231,38 +262,64 @@ impl ExecutionPlan for CountExec {
     }
 }
 
+/// What comes out of decoding pages, with the file's name.
+fn blamed(file: &DataFile, error: DataFusionError) -> DataFusionError {
+    match error {
+        DataFusionError::ParquetError(error) => file.blamed(*error).into(),
+        other => other,
+    }
+}
+
 impl Plan {
+    fn batch(&self, counted: Counted, projection: Option<&[usize]>) -> Result<RecordBatch> {
+        let batch = RecordBatch::try_new(self.schema.clone(), counted.into_columns()?)?;
+        Ok(match projection {
+            Some(columns) => batch.project(columns)?,
+            None => batch,
+        })
+    }
+
     /// Counts in a row group, and says how many rows it has and how many bytes were read of it.
     async fn count_in(
         &self,
         file: &Arc<DataFile>,
         row_group: usize,
-    ) -> Result<(RecordBatch, usize, usize)> {
+    ) -> Result<(Counted, usize, usize)> {
+        if !self.is_counted
+            && self.wanted.is_empty()
+            && let [term] = self.groups.as_slice()
+            && let Some(distinct) = distinct_texts(file, row_group, &term.source).await?
+        {
+            let count = distinct.values.len() + usize::from(distinct.has_nulls);
+            let values = term.evaluate(&distinct.values)?;
+            // Null comes last.
+            let places = (0..count as u32).collect();
+            let counts = vec![1; count];
+            let counted = Counted { values: vec![values], places: vec![places], counts };
+            return Ok((counted, distinct.rows, distinct.bytes));
+        }
         let terms = self.groups.iter().chain(&self.wanted);
         let sources: Vec<&Source> = terms.map(|term| &term.source).collect();
         let (columns, bytes) = Columns::read(file, row_group, &sources).await?;
         Ok((self.count(&columns)?, columns.rows(), bytes))
     }
 
-    fn count(&self, columns: &Columns) -> Result<RecordBatch> {
+    fn count(&self, columns: &Columns) -> Result<Counted> {
         let mut known = Known { columns, codes: Vec::new() };
         let kept = self.kept(&mut known)?;
         let is_kept = |row: usize| kept.is_empty() || kept[row];
-        let mut groups = Vec::with_capacity(self.groups.len());
-        let mut distinct = Vec::with_capacity(self.groups.len());
         for term in &self.groups {
-            let (of_rows, values) = term.groups(known.codes(&term.source, &kept)?, &kept)?;
+            known.read(&term.source, &kept)?;
+        }
+        let mut groups = Vec::with_capacity(self.groups.len());
+        let mut values = Vec::with_capacity(self.groups.len());
+        for term in &self.groups {
+            let (of_rows, distinct) = term.groups(known.codes(&term.source)?, &kept)?;
             groups.push(of_rows);
-            distinct.push(values);
+            values.push(distinct);
         }
-        let rows = columns.rows();
-        let (places, counts) = counted(&groups, &distinct, rows, is_kept);
-        let mut counted: Vec<ArrayRef> = Vec::with_capacity(self.groups.len() + 1);
-        for (values, places) in distinct.iter().zip(places) {
-            counted.push(take(values, &UInt32Array::from(places), None)?);
-        }
-        counted.push(Arc::new(Int64Array::from(counts)));
-        Ok(RecordBatch::try_new(self.schema.clone(), counted)?)
+        let (places, counts) = counted(&groups, &values, columns.rows(), is_kept);
+        Ok(Counted { values, places, counts })
     }
 
     /// Which rows are wanted; empty when all are.
@@ -272,12 +329,13 @@ impl Plan {
         // A value may be beyond one condition only because another one keeps it away.
         let mut troubled = Vec::new();
         for term in &self.wanted {
-            if term.keep(known.codes(&term.source, &kept)?, &mut kept).is_err() {
+            known.read(&term.source, &kept)?;
+            if term.keep(known.codes(&term.source)?, &mut kept).is_err() {
                 troubled.push(term);
             }
         }
         for term in troubled {
-            term.keep(known.codes(&term.source, &kept)?, &mut kept)?;
+            term.keep(known.codes(&term.source)?, &mut kept)?;
         }
         Ok(kept)
     }
@@ -290,22 +348,24 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// The codes of the rows that are kept, which get fewer from call to call.
-    fn codes(&mut self, source: &'a Source, kept: &[bool]) -> Result<&Codes> {
-        let place = match self.codes.iter().position(|(known, _)| *known == source) {
-            Some(place) => place,
-            None => {
-                self.codes.push((source, self.columns.codes(source, kept)?));
-                self.codes.len() - 1
-            }
-        };
-        Ok(&self.codes[place].1)
+    /// Reads the codes of the rows that are kept, which get fewer from call to call.
+    fn read(&mut self, source: &'a Source, kept: &[bool]) -> Result<()> {
+        if !self.codes.iter().any(|(known, _)| *known == source) {
+            self.codes.push((source, self.columns.codes(source, kept)?));
+        }
+        Ok(())
+    }
+
+    fn codes(&self, source: &Source) -> Result<&Codes> {
+        let found = self.codes.iter().find(|(known, _)| *known == source);
+        let unread = || DataFusionError::Internal(format!("{source:?} was not read"));
+        found.map(|(_, codes)| codes).ok_or_else(unread)
     }
 }
 
 /// How often each combination of groups occurs: for each group, its numbers; and the counts.
 fn counted(
-    groups: &[Vec<u32>],
+    groups: &[Cow<'_, [u32]>],
     distinct: &[ArrayRef],
     rows: usize,
     is_kept: impl Fn(usize) -> bool,
@@ -324,7 +384,7 @@ fn counted(
                     }
                 }
                 [first, second] => {
-                    for (row, (first, second)) in first.iter().zip(second).enumerate() {
+                    for (row, (first, second)) in first.iter().zip(second.iter()).enumerate() {
                         let place = *first as usize * sizes[1] + *second as usize;
                         counts[place] += i64::from(is_kept(row));
                     }

@@ -1,5 +1,6 @@
 //! An expression that depends on one column, and where its value comes from.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub struct Term {
     pub data_type: DataType,
     /// Does it give no less for more? Then it is the same between two times for which it is.
     is_monotone: bool,
+    /// Is it the source's value itself?
+    is_value: bool,
 }
 
 impl Term {
@@ -76,7 +79,8 @@ impl Term {
         };
         let data_type = expr.data_type(schema.as_arrow())?;
         let is_monotone = is_monotone(&rewritten.data);
-        Ok(Some(Term { source, expr, data_type, is_monotone }))
+        let is_value = matches!(rewritten.data, Expr::Column(_));
+        Ok(Some(Term { source, expr, data_type, is_monotone, is_value }))
     }
 
     /// Whether its results can be told apart here.
@@ -85,7 +89,7 @@ impl Term {
     }
 
     /// The expression for each value; that of null comes last.
-    fn evaluate(&self, values: &ArrayRef) -> Result<ArrayRef> {
+    pub fn evaluate(&self, values: &ArrayRef) -> Result<ArrayRef> {
         let null = new_null_array(values.data_type(), 1);
         let values = concat(&[values.as_ref(), null.as_ref()])?;
         let schema = Schema::new(vec![Field::new(VALUE, values.data_type().clone(), true)]);
@@ -104,22 +108,32 @@ impl Term {
 
     /// The rows' groups: a number for each row, and the value that each number stands for. Rows that
     /// are not kept have any group; without `kept` all are.
-    pub fn groups(&self, codes: &Codes, kept: &[bool]) -> Result<(Vec<u32>, ArrayRef)> {
+    pub fn groups<'a>(
+        &self,
+        codes: &'a Codes,
+        kept: &[bool],
+    ) -> Result<(Cow<'a, [u32]>, ArrayRef)> {
         if codes.of_rows.is_none()
-            && let Some(groups) = self.groups_in_order(&codes.values)
+            && let Some((groups, distinct)) = self.groups_in_order(&codes.values)
         {
-            return Ok(groups);
+            return Ok((groups.into(), distinct));
+        }
+        if self.is_value
+            && codes.is_distinct
+            && let Some(rows) = &codes.of_rows
+        {
+            return Ok((rows.into(), self.evaluate(&codes.values)?));
         }
         let (of_value, distinct) = numbered(&self.evaluate_kept(codes, kept)?)?;
         let Some(rows) = &codes.of_rows else {
-            return Ok((of_value[..codes.values.len()].to_vec(), distinct));
+            return Ok((of_value[..codes.values.len()].to_vec().into(), distinct));
         };
         // A loop, since what is called for each row has to be in place.
         let mut groups = vec![0; rows.len()];
         for (group, code) in groups.iter_mut().zip(rows) {
             *group = of_value[*code as usize];
         }
-        Ok((groups, distinct))
+        Ok((groups.into(), distinct))
     }
 
     /// The groups of times that come in order, if the expression keeps that order: it is evaluated for

@@ -103,7 +103,7 @@ impl World {
     }
 }
 
-use crate::query::TextRow;
+use crate::query::{QueryFailure, TextRow};
 
 fn open(folder: &Path) -> Arc<Lake> {
     Arc::new(Lake::new(Storage::folder(folder, Arc::new(RealDisk)).unwrap(), 2).unwrap())
@@ -364,6 +364,10 @@ async fn counting_by_codes_gives_what_counting_by_values_gives() {
         "date_trunc('minute', eventTime), count(*) AS n FROM t WHERE userIdentity.userName = 'mallory' GROUP BY 1",
         "count(DISTINCT userIdentity.principalId) FROM t",
         "DISTINCT userIdentity.userName FROM t",
+        "DISTINCT upper(userIdentity.userName) FROM t",
+        "DISTINCT errorCode FROM t",
+        "DISTINCT userIdentity.userName FROM t WHERE eventTime > '2026-03-01 00:00:00'",
+        "DISTINCT userIdentity.userName, awsRegion FROM t",
         "readOnly, upper(awsRegion), day(eventTime), count(*) FROM t GROUP BY 1, 2, 3",
         "count(*) FROM t WHERE userIdentity.userName = 'mallory' AND eventTime > '2026-03-01 00:00:00'",
         "count(*) FROM t WHERE eventName = 'nothing'",
@@ -420,6 +424,39 @@ async fn counting_by_codes_gives_what_counting_by_values_gives() {
     assert_eq!(rows[0][1].as_deref(), Some("3500"));
     assert_eq!(progress.events_scanned.load(std::sync::atomic::Ordering::Relaxed), 3500);
     assert!(progress.bytes_scanned.load(std::sync::atomic::Ordering::Relaxed) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_pages_are_damaged_is_named_by_whoever_counts_its_rows() {
+    let world = World::new().await;
+    world.append(1..=3000).await;
+    world.lake.commit(NAME, 3000, world.now).await.unwrap();
+    let file = world.data_files().into_iter().max().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    // Only the footer stays.
+    let footer = bytes.len() - 40_000.min(bytes.len() / 2);
+    bytes[4..footer].iter_mut().step_by(3).for_each(|byte| *byte ^= 0x55);
+    std::fs::write(&file, bytes).unwrap();
+    for query in [
+        "SELECT eventName, count(*) FROM t GROUP BY 1",
+        "SELECT DISTINCT userIdentity.userName FROM t",
+        "SELECT count(*) FROM t WHERE eventName = 'PutBucketPolicy'",
+        "SELECT readOnly, count(*) FROM t GROUP BY 1",
+    ] {
+        let prepared = world.prepare(query).await;
+        let mut portions = prepared.start(world.lake.runtime(), Arc::default());
+        let mut failure = None;
+        while let Some(portion) = portions.recv().await {
+            failure = portion.err().or(failure);
+        }
+        match failure {
+            Some(QueryFailure::File(named)) => {
+                let name = file.file_name().unwrap().to_str().unwrap();
+                assert!(named.path.ends_with(name), "{query}: {named:?}");
+            }
+            other => panic!("{query}: {other:?}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,8 +17,21 @@ pub(super) const NONE: u32 = u32::MAX;
 pub struct Coded {
     /// The number of values stands for null. Rows that are not kept have any.
     pub of_rows: Vec<u32>,
-    /// A text may be there twice.
     pub values: StringArray,
+    /// Are they all different? If not, a text may still be there once only.
+    pub is_distinct: bool,
+}
+
+/// The texts that occur, if the leaf's dictionary says it.
+pub fn distinct(leaf: &Leaf) -> Result<Option<StringArray>> {
+    if !leaf.is_all_coded() {
+        return Ok(None);
+    }
+    let Some(dictionary) = leaf.dictionary()? else { return Ok(None) };
+    let mut texts = Texts::default();
+    texts.begin(dictionary);
+    texts.all_numbers(Vec::new())?;
+    Ok(Some(texts.finish(Vec::new())?.values))
 }
 
 /// The values of the rows that are kept; without `kept`, of all.
@@ -228,10 +241,13 @@ pub(super) struct Texts {
     numbers: Vec<u32>,
     /// The number of the dictionary's first text, once all of it is taken.
     first: Option<u32>,
+    /// Are there texts that are not from one dictionary?
+    is_mixed: bool,
 }
 
 impl Texts {
     pub fn begin(&mut self, dictionary: Arc<Dictionary>) {
+        self.is_mixed |= self.dictionary.is_some();
         self.numbers = vec![NONE; dictionary.texts.len()];
         self.dictionary = Some(dictionary);
     }
@@ -243,7 +259,7 @@ impl Texts {
             let dictionary = self.dictionary.take().ok_or_else(cut_short)?;
             for (begin, end) in &dictionary.texts {
                 let text = dictionary.bytes.get(*begin as usize..*end as usize);
-                self.add(text.ok_or_else(cut_short)?)?;
+                self.push(text.ok_or_else(cut_short)?)?;
             }
             self.dictionary = Some(dictionary);
         }
@@ -265,7 +281,7 @@ impl Texts {
         }
         let dictionary = self.dictionary.take().ok_or_else(cut_short)?;
         let number = match dictionary.text(code) {
-            Some(text) => self.add(text),
+            Some(text) => self.push(text),
             None => Err(cut_short()),
         };
         self.dictionary = Some(dictionary);
@@ -274,7 +290,13 @@ impl Texts {
         Ok(number)
     }
 
+    /// Adds a text that is in no dictionary.
     pub fn add(&mut self, text: &[u8]) -> Result<u32> {
+        self.is_mixed = true;
+        self.push(text)
+    }
+
+    fn push(&mut self, text: &[u8]) -> Result<u32> {
         self.bytes.extend_from_slice(text);
         self.ends.push(i32::try_from(self.bytes.len())?);
         Ok(self.ends.len() as u32 - 1)
@@ -283,11 +305,12 @@ impl Texts {
     pub fn finish(self, mut of_rows: Vec<u32>) -> Result<Coded> {
         let null = self.ends.len() as u32;
         of_rows.iter_mut().for_each(|number| *number = (*number).min(null));
+        let is_distinct = !self.is_mixed;
         let mut offsets = Vec::with_capacity(self.ends.len() + 1);
         offsets.push(0);
         offsets.extend(self.ends);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
         let values = StringArray::try_new(offsets, self.bytes.into(), None)?;
-        Ok(Coded { of_rows, values })
+        Ok(Coded { of_rows, values, is_distinct })
     }
 }

@@ -26,6 +26,8 @@ use crate::schema::{Content, ID_HASH};
 
 /// Large enough for dictionaries to pay, small enough that a search reads little.
 pub const ROW_GROUP_ROWS: usize = 262_144;
+/// What the footer of a file of ours begins its creator with.
+pub const CREATOR: &str = "cairn ";
 const PAGE_BYTES: usize = 64 << 10;
 /// Who wants one row decompresses this many of each column.
 const PAGE_ROWS: usize = 4_096;
@@ -249,7 +251,7 @@ fn properties(effort: Effort) -> WriterProperties {
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_column_statistics_enabled(ColumnPath::from("eventtime"), EnabledStatistics::Page)
         .set_statistics_truncate_length(Some(64))
-        .set_created_by(concat!("cairn ", env!("CARGO_PKG_VERSION")).to_owned());
+        .set_created_by(format!("{CREATOR}{}", env!("CARGO_PKG_VERSION")));
     // Times in order differ by little.
     let time = ColumnPath::from("eventtime");
     properties = properties
