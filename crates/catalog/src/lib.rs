@@ -1,12 +1,8 @@
 //! What has been declared?
 //!
-//! Accounts and who acts in them, trails and event data stores with their states, tags, policies,
-//! digest keys, the ledger of delivered log files, chains of digests, ingest tokens, queries, imports.
-//! SQL lives in this crate only.
-//! Trails and event data stores with their states, tags, digest keys, the ledger of delivered log
-//! files, chains of digests, ingest tokens, queries, imports, dashboards. SQL lives in this crate only.
-//! Trails and event data stores with their states, channels, tags, digest keys, the ledger of delivered log
-//! files, chains of digests, ingest tokens, queries, imports. SQL lives in this crate only.
+//! Accounts and who acts in them, trails and event data stores with their states, channels, tags,
+//! policies, digest keys, the ledger of delivered log files, chains of digests, ingest tokens, queries,
+//! imports, dashboards. SQL lives in this crate only.
 //!
 //! ```text
 //!   trails ──< trail_states      every change is a row, valid from a journal position on
@@ -122,9 +118,13 @@ impl Catalog {
             // It is tested when it is given back.
             .test_before_acquire(false)
             // SQLite ends a transaction by itself when the disk is full or fails; sqlx does not
-            // notice, and the connection could never begin another. It is replaced.
+            // notice, and the connection could never begin another. It is replaced. One that was
+            // dropped has its end still before it, which the ping waits for; most have none.
             .after_release(|connection, _| {
                 Box::pin(async move {
+                    if !connection.is_in_transaction() {
+                        return Ok(true);
+                    }
                     let answers = connection.ping().await.is_ok();
                     Ok(answers && !connection.is_in_transaction())
                 })

@@ -16,6 +16,7 @@ pub mod codes;
 mod merged;
 mod scan;
 mod term;
+mod times;
 
 use std::sync::Arc;
 

@@ -152,6 +152,13 @@ impl Queries {
         self.woken.notify_one();
     }
 
+    /// A place is free: whoever was queued for want of one may have it.
+    pub fn freed(&self) {
+        if self.crowded.load(Ordering::Acquire) {
+            self.wake();
+        }
+    }
+
     /// Keeps what StartQuery has prepared at `now` of the monotonic clock.
     pub fn keep(&self, id: &str, prepared: Box<dyn Prepared>, now: Duration) {
         let mut kept = self.lock_kept();

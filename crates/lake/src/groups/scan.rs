@@ -31,13 +31,16 @@ use super::COUNT;
 use super::codes::{Codes, Columns, Source, distinct_texts};
 use super::merged::{Counted, Merged};
 use super::term::Term;
+use super::times::count_times;
 use crate::prune::Conditions;
 use crate::scan::Events;
 use crate::table::View;
 use crate::table::file::DataFile;
 
-/// Combinations of groups that are counted in an array; more are counted in a hash table.
+/// Combinations of groups that are counted in an array, if there are not many more of them than rows.
 const DENSE_MAX: usize = 1 << 20;
+/// Rows whose combinations are sorted then; of more, a hash table is made.
+const SORTED_MAX: usize = 1 << 16;
 
 /// Groups of a row group that are put together with those of others. Where there are more, hardly any
 /// come again.
@@ -238,7 +241,8 @@ impl ExecutionPlan for CountExec {
                             plan.count(&Columns::Memory(batch.clone()))?
                         }
                     };
-                    if counted.counts.len() > MERGED_MAX {
+                    // What is only told apart is put together above, once.
+                    if !plan.is_counted || counted.counts.len() > MERGED_MAX {
                         return Ok(Some((batch(counted)?, Some(merged))));
                     }
                     merged.add(&counted)?;
@@ -298,6 +302,12 @@ impl Plan {
             let counted = Counted { values: vec![values], places: vec![places], counts };
             return Ok((counted, distinct.rows, distinct.bytes));
         }
+        if self.wanted.is_empty()
+            && let [term] = self.groups.as_slice()
+            && let Some(counted) = count_times(file, row_group, term).await?
+        {
+            return Ok(counted);
+        }
         let terms = self.groups.iter().chain(&self.wanted);
         let sources: Vec<&Source> = terms.map(|term| &term.source).collect();
         let (columns, bytes) = Columns::read(file, row_group, &sources).await?;
@@ -307,7 +317,6 @@ impl Plan {
     fn count(&self, columns: &Columns) -> Result<Counted> {
         let mut known = Known { columns, codes: Vec::new() };
         let kept = self.kept(&mut known)?;
-        let is_kept = |row: usize| kept.is_empty() || kept[row];
         for term in &self.groups {
             known.read(&term.source, &kept)?;
         }
@@ -318,7 +327,7 @@ impl Plan {
             groups.push(of_rows);
             values.push(distinct);
         }
-        let (places, counts) = counted(&groups, &values, columns.rows(), is_kept);
+        let (places, counts) = counted(&groups, &values, columns.rows(), &kept);
         Ok(Counted { values, places, counts })
     }
 
@@ -328,8 +337,9 @@ impl Plan {
         let mut kept = vec![true; if self.wanted.is_empty() { 0 } else { rows }];
         // A value may be beyond one condition only because another one keeps it away.
         let mut troubled = Vec::new();
-        for term in &self.wanted {
-            known.read(&term.source, &kept)?;
+        for (number, term) in self.wanted.iter().enumerate() {
+            // The first one is asked of all rows.
+            known.read(&term.source, if number == 0 { &[] } else { &kept })?;
             if term.keep(known.codes(&term.source)?, &mut kept).is_err() {
                 troubled.push(term);
             }
@@ -363,57 +373,59 @@ impl<'a> Known<'a> {
     }
 }
 
-/// How often each combination of groups occurs: for each group, its numbers; and the counts.
-fn counted(
+/// How often each combination of groups occurs in the rows that are kept: for each group, its numbers;
+/// and the counts.
+pub fn counted(
     groups: &[Cow<'_, [u32]>],
     distinct: &[ArrayRef],
     rows: usize,
-    is_kept: impl Fn(usize) -> bool,
+    kept: &[bool],
 ) -> (Vec<Vec<u32>>, Vec<i64>) {
     let sizes: Vec<usize> = distinct.iter().map(|values| values.len()).collect();
     let combinations = sizes.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
+    let kept_count = match kept.is_empty() {
+        true => rows,
+        false => kept.iter().filter(|kept| **kept).count(),
+    };
+    let is_kept = |row: &usize| kept.is_empty() || kept[*row];
     // The number of a combination: that of the first group, then of the second …
-    let mut found: Vec<(u128, i64)> = match combinations {
-        Some(combinations) if combinations <= DENSE_MAX => {
+    let number = |row: usize| {
+        let parts = groups.iter().zip(&sizes);
+        parts.fold(0, |number, (group, size)| number * *size as u128 + u128::from(group[row]))
+    };
+    let found: Vec<(u128, i64)> = match combinations {
+        Some(combinations) if combinations <= DENSE_MAX.min(kept_count.saturating_mul(4)) => {
             let mut counts = vec![0_i64; combinations];
             match groups {
-                [] => counts[0] = (0..rows).filter(|row| is_kept(*row)).count() as i64,
-                [only] => {
-                    for (row, group) in only.iter().enumerate() {
-                        counts[*group as usize] += i64::from(is_kept(row));
+                [] => counts[0] = kept_count as i64,
+                [only] if kept.is_empty() => {
+                    only.iter().for_each(|group| counts[*group as usize] += 1);
+                }
+                [first, second] if kept.is_empty() => {
+                    for (first, second) in first.iter().zip(second.iter()) {
+                        counts[*first as usize * sizes[1] + *second as usize] += 1;
                     }
                 }
-                [first, second] => {
-                    for (row, (first, second)) in first.iter().zip(second.iter()).enumerate() {
-                        let place = *first as usize * sizes[1] + *second as usize;
-                        counts[place] += i64::from(is_kept(row));
-                    }
-                }
-                several => {
-                    for row in 0..rows {
-                        let place = several
-                            .iter()
-                            .zip(&sizes)
-                            .fold(0, |place, (group, size)| place * size + group[row] as usize);
-                        counts[place] += i64::from(is_kept(row));
-                    }
-                }
+                _ => (0..rows).filter(is_kept).for_each(|row| counts[number(row) as usize] += 1),
             }
             (0..).zip(counts).filter(|(_, count)| *count > 0).collect()
         }
+        // Few rows of many combinations: what is alike lies side by side.
+        Some(_) if kept_count <= SORTED_MAX => {
+            let mut numbers: Vec<u64> =
+                (0..rows).filter(is_kept).map(|row| number(row) as u64).collect();
+            numbers.sort_unstable();
+            let alike = numbers.chunk_by(|a, b| a == b);
+            alike.map(|alike| (alike[0].into(), alike.len() as i64)).collect()
+        }
         _ => {
             let mut counts = HashMap::<u128, i64, RandomState>::default();
-            for row in (0..rows).filter(|row| is_kept(*row)) {
-                let place = groups
-                    .iter()
-                    .zip(&sizes)
-                    .fold(0, |place, (group, size)| place * *size as u128 + u128::from(group[row]));
-                *counts.entry(place).or_default() += 1;
-            }
-            counts.into_iter().collect()
+            (0..rows).filter(is_kept).for_each(|row| *counts.entry(number(row)).or_default() += 1);
+            let mut found: Vec<(u128, i64)> = counts.into_iter().collect();
+            found.sort_unstable();
+            found
         }
     };
-    found.sort_unstable();
     let counts = found.iter().map(|(_, count)| *count).collect();
     let mut places = vec![Vec::with_capacity(found.len()); groups.len()];
     for (mut place, _) in found {

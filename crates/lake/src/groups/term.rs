@@ -33,7 +33,7 @@ pub struct Term {
     expr: Arc<dyn PhysicalExpr>,
     pub data_type: DataType,
     /// Does it give no less for more? Then it is the same between two times for which it is.
-    is_monotone: bool,
+    pub is_monotone: bool,
     /// Is it the source's value itself?
     is_value: bool,
 }
@@ -193,7 +193,7 @@ fn is_monotone(expr: &Expr) -> bool {
 }
 
 /// Numbers the distinct values of an array: the number of each place, and the values by number.
-fn numbered(values: &ArrayRef) -> Result<(Vec<u32>, ArrayRef)> {
+pub fn numbered(values: &ArrayRef) -> Result<(Vec<u32>, ArrayRef)> {
     let mut firsts: Vec<u32> = Vec::new();
     let mut numbers = Vec::with_capacity(values.len());
     let mut number_of = |place: usize, known: Option<u32>| match known {

@@ -92,12 +92,14 @@ impl RunQueries {
                     }
                 }
                 Ending::Cancelled => {}
-                Ending::NotEntered => self.node.catalog.put_back_query(id).await?,
+                Ending::NotEntered => {
+                    self.node.catalog.put_back_query(id).await?;
+                    self.node.queries.wake();
+                }
             }
             self.node.queries.end(id);
             self.ended.pop();
-            // A place is free.
-            self.node.queries.wake();
+            self.node.queries.freed();
         }
         Ok(any)
     }

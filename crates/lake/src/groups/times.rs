@@ -1,0 +1,108 @@
+//! Counting by a time that is cut short, such as the hour, without reading most times.
+//!
+//! ```text
+//!   pages of a row group:   09:02 … 09:41    09:41 … 10:13    10:13 … 10:58
+//!   by the hour:            all of 9         has to be read   all of 10
+//! ```
+//! The page index says where the times of a page begin and end. An expression that keeps their order
+//! is the same between two times for which it is.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::Result;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+
+use super::codes::{Codes, Source};
+use super::merged::{Counted, Merged};
+use super::scan::counted;
+use super::term::{Term, numbered};
+use crate::pages::Leaf;
+use crate::pages::picks::picks;
+use crate::prune::leaf_of;
+use crate::table::file::DataFile;
+
+/// The rows of a page, and its first and last time.
+struct TimePage {
+    rows: Range<usize>,
+    min: i64,
+    max: i64,
+}
+
+/// The groups of a row group's times, with how many rows it has and how many bytes were read, if reading
+/// half of the pages or less is enough for that.
+pub async fn count_times(
+    file: &Arc<DataFile>,
+    row_group: usize,
+    term: &Term,
+) -> Result<Option<(Counted, usize, usize)>> {
+    let Source::Plain { column, data_type } = &term.source else { return Ok(None) };
+    if !term.is_monotone || !matches!(data_type, DataType::Timestamp(TimeUnit::Microsecond, _)) {
+        return Ok(None);
+    }
+    let metadata = file.metadata().await?;
+    let Some(place) = leaf_of(&metadata, column) else { return Ok(None) };
+    let Some(pages) = pages(&metadata, row_group, place) else { return Ok(None) };
+    let array = |times: Vec<i64>| -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from(times).with_data_type(data_type.clone()))
+    };
+    let ends = array(pages.iter().flat_map(|page| [page.min, page.max]).collect());
+    // An error is for the usual way.
+    let Ok(of_ends) = term.evaluate(&ends) else { return Ok(None) };
+    let (of_ends, values) = numbered(&of_ends)?;
+    let (mut places, mut counts, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    for (page, ends) in pages.iter().zip(of_ends.chunks(2)) {
+        if ends[0] == ends[1] {
+            places.push(ends[0]);
+            counts.push(page.rows.len() as i64);
+        } else {
+            rows.extend(page.rows.clone().map(|row| row as u32));
+        }
+    }
+    if places.len() * 2 < pages.len() {
+        return Ok(None);
+    }
+    let mut merged = Merged::new(std::slice::from_ref(&term.data_type))?;
+    merged.add(&Counted { values: vec![values], places: vec![places], counts })?;
+    let mut bytes = 0;
+    if !rows.is_empty() {
+        let leaves = Leaf::fetch_rows(file, row_group, &[(place, rows.as_slice())]).await?;
+        bytes += leaves[0].bytes();
+        let picks = picks(&leaves[0], &rows)?;
+        let time = |row| Some(i64::from_le_bytes(picks.value(row)?.try_into().ok()?));
+        let times: Option<Vec<i64>> = (0..rows.len()).map(time).collect();
+        let Some(times) = times else { return Ok(None) };
+        let codes = Codes { of_rows: None, values: array(times), is_distinct: false };
+        let (groups, values) = term.groups(&codes, &[])?;
+        let values = vec![values];
+        let (places, counts) = counted(&[groups], &values, rows.len(), &[]);
+        merged.add(&Counted { values, places, counts })?;
+    }
+    let rows = usize::try_from(metadata.row_group(row_group).num_rows()).unwrap_or(0);
+    Ok(merged.take()?.map(|counted| (counted, rows, bytes)))
+}
+
+/// What the page index says of a leaf of times; `None` if it does not say it of every page, or some row
+/// may have no time.
+fn pages(metadata: &ParquetMetaData, row_group: usize, place: usize) -> Option<Vec<TimePage>> {
+    let group = metadata.row_group(row_group);
+    let nulls = group.column(place).statistics()?.null_count_opt()?;
+    let ColumnIndexMetaData::INT64(index) = metadata.column_index()?.get(row_group)?.get(place)?
+    else {
+        return None;
+    };
+    let locations = metadata.offset_index()?.get(row_group)?.get(place)?.page_locations();
+    let row = |page: usize| match locations.get(page) {
+        Some(location) => usize::try_from(location.first_row_index).ok(),
+        None => usize::try_from(group.num_rows()).ok(),
+    };
+    let page = |page: usize| {
+        let (rows, min) = (row(page)?..row(page + 1)?, *index.min_value(page)?);
+        Some(TimePage { rows, min, max: *index.max_value(page)? })
+    };
+    let pages: Option<Vec<TimePage>> = (0..locations.len()).map(page).collect();
+    pages.filter(|pages| nulls == 0 && !pages.is_empty())
+}
