@@ -254,7 +254,7 @@ mod tests {
             n => Some(format!("user-{n}")),
         });
         let truths = BooleanArray::from(vec![Some(seed.is_multiple_of(2)), None, Some(true)]);
-        let places = (0..15).filter(|place| (place + seed) % 4 != 0);
+        let places = (0..15).filter(|place| !(place + seed).is_multiple_of(4));
         let (texts_at, truths_at) = places.map(|place: u32| (place / 3, place % 3)).unzip();
         let mut counted = Counted {
             values: vec![Arc::new(texts.collect::<StringArray>()), Arc::new(truths)],
