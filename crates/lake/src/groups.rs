@@ -13,6 +13,7 @@
 //! others alone; what it leaves is answered by DataFusion's own operators with the same result.
 
 pub mod codes;
+mod counted;
 mod merged;
 mod scan;
 mod term;

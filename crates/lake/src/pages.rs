@@ -12,6 +12,7 @@
 mod deltas;
 pub mod entries;
 mod header;
+pub mod micros;
 mod numbers;
 pub mod picks;
 pub mod texts;
@@ -78,14 +79,24 @@ type DictionaryKey = (u64, usize, usize);
 static DICTIONARIES: LazyLock<Cache<DictionaryKey, Arc<Dictionary>>> =
     LazyLock::new(|| Cache::new(128 << 20));
 
+/// Who reads all rows keeps dictionaries up to this size: others would leave no room for the rest.
+const SCANNED_BYTES_MAX: usize = 2 << 20;
+
 /// What is kept of a leaf's dictionary.
 #[derive(Debug, Clone)]
 enum Known {
-    /// It is read for this one time.
-    Nothing,
-    /// It will be kept for whoever comes next.
-    Wanted(DictionaryKey),
+    /// It will be kept for whoever comes next, unless all rows are read and it is large.
+    Wanted {
+        key: DictionaryKey,
+        is_scan: bool,
+    },
     Here(Arc<Dictionary>),
+}
+
+impl Known {
+    fn of(key: DictionaryKey, is_scan: bool) -> Known {
+        DICTIONARIES.get(&key).map_or(Known::Wanted { key, is_scan }, Known::Here)
+    }
 }
 
 impl Leaf {
@@ -108,8 +119,8 @@ impl Leaf {
         let leaves = places.into_iter().map(|place| {
             let (place, (bytes, range)) = (place?, fetched.next()?);
             let bytes = Arc::new(Window { parts: vec![(range.start, bytes)] });
-            let metadata = metadata.clone();
-            Some(Leaf { metadata, row_group, place, bytes, dictionary: Known::Nothing })
+            let dictionary = Known::of((file.number, row_group, place), true);
+            Some(Leaf { metadata: metadata.clone(), row_group, place, bytes, dictionary })
         });
         Ok(leaves.collect())
     }
@@ -127,8 +138,7 @@ impl Leaf {
         for (place, rows) in wanted {
             let place = *place;
             let first = ranges.len();
-            let key = (file.number, row_group, place);
-            let dictionary = DICTIONARIES.get(&key).map_or(Known::Wanted(key), Known::Here);
+            let dictionary = Known::of((file.number, row_group, place), false);
             let bytes = Arc::new(Window { parts: Vec::new() });
             let leaf = Leaf { metadata: metadata.clone(), row_group, place, bytes, dictionary };
             leaf.ranges(rows, &mut ranges);
@@ -280,8 +290,10 @@ impl Leaf {
 
     fn dictionary_of(&self, header: &Header, body: Bytes) -> Result<Arc<Dictionary>> {
         let dictionary = Arc::new(Dictionary::new(body, header.count, self.width()?)?);
-        if let Known::Wanted(key) = &self.dictionary {
-            DICTIONARIES.put(*key, dictionary.clone(), dictionary.memory());
+        if let Known::Wanted { key, is_scan } = self.dictionary
+            && !(is_scan && header.bytes > SCANNED_BYTES_MAX)
+        {
+            DICTIONARIES.put(key, dictionary.clone(), dictionary.memory(is_scan));
         }
         Ok(dictionary)
     }
@@ -370,11 +382,6 @@ enum Read {
     Skipped {
         rows: usize,
     },
-}
-
-/// Whether a page is wanted: `kept` tells of every row of the row group; empty, all are.
-fn any_of(kept: &[bool]) -> impl Fn(Range<usize>) -> bool {
-    move |rows| kept.is_empty() || kept.get(rows).is_none_or(|kept| kept.contains(&true))
 }
 
 impl<'a> Pages<'a> {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    new_null_array,
 };
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{cast, concat_batches, is_null, nullif};
-use arrow::datatypes::{DataType, Int32Type, Schema};
+use arrow::datatypes::{DataType, Int32Type, Schema, TimeUnit};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::Expr;
 use futures::TryStreamExt as _;
@@ -15,6 +16,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::errors::ParquetError;
 
+use crate::pages::micros::micros;
 use crate::pages::{Leaf, entries, texts};
 use crate::schema::ID_HASH;
 use crate::table::file::{DataFile, Reader};
@@ -31,7 +33,7 @@ pub enum Source {
     Plain { column: String, data_type: DataType },
 }
 
-/// The values of a source in the rows of a row group or batch.
+/// The values of a source in rows of a row group or batch.
 #[derive(Debug)]
 pub struct Codes {
     /// Where each row's value is in `values`; their length stands for null. `None`: each row's value
@@ -43,15 +45,31 @@ pub struct Codes {
 }
 
 impl Codes {
-    /// The values, with null in the place of those that no kept row has.
-    pub fn values_of(&self, kept: &[bool]) -> Result<ArrayRef> {
-        let mut is_used = vec![false; self.values.len() + 1];
-        for (row, _) in kept.iter().enumerate().filter(|(_, kept)| **kept) {
-            is_used[self.of_rows.as_ref().map_or(row, |rows| rows[row] as usize)] = true;
+    /// Leaves the rows at these places.
+    pub fn retain(&mut self, places: &[u32]) {
+        self.of_rows = Some(match &self.of_rows {
+            Some(rows) => places.iter().map(|place| rows[*place as usize]).collect(),
+            None => places.to_vec(),
+        });
+    }
+
+    /// The same in the given rows, or in all.
+    fn of(mut self, wanted: Option<&[u32]>) -> Codes {
+        if let Some(wanted) = wanted {
+            self.retain(wanted);
         }
-        is_used.pop();
-        let is_unused = BooleanArray::from_iter(is_used.into_iter().map(|used| Some(!used)));
-        Ok(nullif(&self.values, &is_unused)?)
+        self
+    }
+
+    /// The values, with null in the place of those that no row has.
+    pub fn used_values(&self) -> Result<ArrayRef> {
+        let Some(rows) = &self.of_rows else { return Ok(self.values.clone()) };
+        let mut is_unused = vec![true; self.values.len() + 1];
+        for code in rows {
+            is_unused[*code as usize] = false;
+        }
+        is_unused.pop();
+        Ok(nullif(&self.values, &BooleanArray::from(is_unused))?)
     }
 }
 
@@ -105,14 +123,6 @@ impl Source {
         matches!(self, Source::Entry { .. })
     }
 
-    /// The column, if it has no dictionary.
-    fn plain(&self) -> Option<&str> {
-        match self {
-            Source::Plain { column, .. } => Some(column),
-            Source::Text(_) | Source::Entry { .. } => None,
-        }
-    }
-
     /// What Parquet calls the leaves that are read page by page.
     fn leaves(&self) -> Vec<String> {
         match self {
@@ -124,8 +134,12 @@ impl Source {
         }
     }
 
-    /// The codes of this source in a batch that has its columns.
-    fn codes_in(&self, batch: &RecordBatch) -> Result<Codes> {
+    /// The codes of this source in the given rows, or in all, of a batch that has its columns.
+    fn codes_in(&self, batch: &RecordBatch, wanted: Option<&[u32]>) -> Result<Codes> {
+        Ok(self.all_codes_in(batch)?.of(wanted))
+    }
+
+    fn all_codes_in(&self, batch: &RecordBatch) -> Result<Codes> {
         match self {
             Source::Plain { column, data_type } => {
                 let values = cast(&member(batch, &[column])?, data_type)?;
@@ -167,8 +181,8 @@ pub enum Columns {
         rows: usize,
         /// By their paths; those that the file has.
         leaves: Vec<(String, Leaf)>,
-        /// The columns that have no dictionary.
-        plain: RecordBatch,
+        /// The values of columns that have no dictionary.
+        plain: Vec<(String, ArrayRef)>,
     },
 }
 
@@ -187,9 +201,16 @@ impl Columns {
         let leaves: Vec<(String, Leaf)> =
             paths.into_iter().zip(fetched).filter_map(|(path, leaf)| Some((path, leaf?))).collect();
         let mut bytes: usize = leaves.iter().map(|(_, leaf)| leaf.bytes()).sum();
-        let plain: Vec<&str> = sources.iter().filter_map(|source| source.plain()).collect();
-        let (plain, plain_bytes) = read_plain(file, row_group, &plain).await?;
-        bytes += plain_bytes;
+        let mut plain = Vec::new();
+        for source in sources {
+            let Source::Plain { column, data_type } = source else { continue };
+            if plain.iter().all(|(known, _)| known != column) {
+                let (values, values_bytes) =
+                    plain_column(file, row_group, column, data_type).await?;
+                plain.push((column.clone(), values));
+                bytes += values_bytes;
+            }
+        }
         let rows = file.metadata().await?.row_group(row_group).num_rows();
         Ok((Columns::File { rows: usize::try_from(rows).unwrap_or(0), leaves, plain }, bytes))
     }
@@ -201,21 +222,26 @@ impl Columns {
         }
     }
 
-    /// The codes of a source in the rows that are kept; empty, all are.
-    pub fn codes(&self, source: &Source, kept: &[bool]) -> Result<Codes> {
+    /// The codes of a source in the given rows, ascending, or in all.
+    pub fn codes(&self, source: &Source, wanted: Option<&[u32]>) -> Result<Codes> {
         let (rows, leaves, plain) = match self {
-            Columns::Memory(batch) => return source.codes_in(batch),
+            Columns::Memory(batch) => return source.codes_in(batch, wanted),
             Columns::File { rows, leaves, plain } => (*rows, leaves, plain),
         };
+        let rows = wanted.map_or(rows, <[u32]>::len);
         let leaf =
             |path: String| leaves.iter().find(|(known, _)| *known == path).map(|(_, leaf)| leaf);
         let found: Option<Vec<&Leaf>> = source.leaves().into_iter().map(leaf).collect();
-        let is_any_kept = kept.is_empty() || kept.contains(&true);
-        let coded = match (source, found.as_deref().filter(|_| is_any_kept)) {
-            (Source::Plain { .. }, _) => return source.codes_in(plain),
-            (Source::Text(_), Some([leaf])) => texts::codes(leaf, kept)?,
+        if let Source::Plain { column, .. } = source
+            && let Some((_, values)) = plain.iter().find(|(known, _)| known == column)
+        {
+            let codes = Codes { of_rows: None, values: values.clone(), is_distinct: false };
+            return Ok(codes.of(wanted));
+        }
+        let coded = match (source, found.as_deref().filter(|_| rows > 0)) {
+            (Source::Text(_), Some([leaf])) => texts::codes(leaf, wanted)?,
             (Source::Entry { key, .. }, Some([keys, values])) => {
-                entries::codes(keys, values, key, kept)?
+                entries::codes(keys, values, key, wanted)?
             }
             // The file is older than the column, or nothing is wanted of it.
             _ => {
@@ -300,6 +326,29 @@ fn member(batch: &RecordBatch, names: &[&String]) -> Result<ArrayRef> {
         };
     }
     Ok(column)
+}
+
+/// The values of a column without a dictionary in all rows, and how many bytes of the file they are.
+async fn plain_column(
+    file: &Arc<DataFile>,
+    row_group: usize,
+    column: &str,
+    data_type: &DataType,
+) -> Result<(ArrayRef, usize)> {
+    if let DataType::Timestamp(TimeUnit::Microsecond, _) = data_type
+        && let Some(leaf) = Leaf::fetch(file, row_group, &[column]).await?.pop().flatten()
+        && let Some(times) = micros(&leaf)?
+    {
+        let times = TimestampMicrosecondArray::from(times).with_data_type(data_type.clone());
+        return Ok((Arc::new(times), leaf.bytes()));
+    }
+    let (batch, bytes) = read_plain(file, row_group, &[column]).await?;
+    let values = match batch.column_by_name(column) {
+        Some(values) => cast(values, data_type)?,
+        // The file is older than the column.
+        None => new_null_array(data_type, batch.num_rows()),
+    };
+    Ok((values, bytes))
 }
 
 async fn read_plain(

@@ -12,39 +12,17 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::Result;
 use foldhash::fast::RandomState;
 
+use super::counted::Counted;
+
 /// Groups that are put together at most, and the bytes of their values.
 const GROUPS_MAX: usize = 1 << 17;
 const BYTES_MAX: usize = 8 << 20;
-
-/// How often combinations of values occur.
-#[derive(Debug)]
-pub struct Counted {
-    /// The values of each column.
-    pub values: Vec<ArrayRef>,
-    /// For each column, which of its values each combination has.
-    pub places: Vec<Vec<u32>>,
-    pub counts: Vec<i64>,
-}
-
-impl Counted {
-    /// The columns, then the counts.
-    pub fn into_columns(self) -> Result<Vec<ArrayRef>> {
-        let Counted { values, places, counts } = self;
-        let columns = values.iter().zip(places);
-        let mut columns = columns
-            .map(|(values, places)| Ok(take(values, &UInt32Array::from(places), None)?))
-            .collect::<Result<Vec<_>>>()?;
-        columns.push(Arc::new(Int64Array::from(counts)));
-        Ok(columns)
-    }
-}
 
 #[derive(Debug)]
 pub struct Merged {

@@ -1,12 +1,10 @@
 //! A table of groups and their counts.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -24,23 +22,18 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
 };
-use foldhash::fast::RandomState;
 use futures::stream;
 
 use super::COUNT;
 use super::codes::{Codes, Columns, Source, distinct_texts};
-use super::merged::{Counted, Merged};
+use super::counted::Counted;
+use super::merged::Merged;
 use super::term::Term;
 use super::times::count_times;
 use crate::prune::Conditions;
 use crate::scan::Events;
 use crate::table::View;
 use crate::table::file::DataFile;
-
-/// Combinations of groups that are counted in an array, if there are not many more of them than rows.
-const DENSE_MAX: usize = 1 << 20;
-/// Rows whose combinations are sorted then; of more, a hash table is made.
-const SORTED_MAX: usize = 1 << 16;
 
 /// Groups of a row group that are put together with those of others. Where there are more, hardly any
 /// come again.
@@ -315,53 +308,56 @@ impl Plan {
     }
 
     fn count(&self, columns: &Columns) -> Result<Counted> {
-        let mut known = Known { columns, codes: Vec::new() };
-        let kept = self.kept(&mut known)?;
+        let mut known = Known { columns, kept: None, codes: Vec::new() };
+        self.keep(&mut known)?;
         for term in &self.groups {
-            known.read(&term.source, &kept)?;
+            known.read(&term.source)?;
         }
         let mut groups = Vec::with_capacity(self.groups.len());
         let mut values = Vec::with_capacity(self.groups.len());
         for term in &self.groups {
-            let (of_rows, distinct) = term.groups(known.codes(&term.source)?, &kept)?;
+            let (of_rows, distinct) = term.groups(known.codes(&term.source)?)?;
             groups.push(of_rows);
             values.push(distinct);
         }
-        let (places, counts) = counted(&groups, &values, columns.rows(), &kept);
-        Ok(Counted { values, places, counts })
+        Ok(Counted::of(&groups, values, known.rows()))
     }
 
-    /// Which rows are wanted; empty when all are.
-    fn kept<'a>(&'a self, known: &mut Known<'a>) -> Result<Vec<bool>> {
-        let rows = known.columns.rows();
-        let mut kept = vec![true; if self.wanted.is_empty() { 0 } else { rows }];
+    /// Leaves the rows that are wanted.
+    fn keep<'a>(&'a self, known: &mut Known<'a>) -> Result<()> {
         // A value may be beyond one condition only because another one keeps it away.
         let mut troubled = Vec::new();
-        for (number, term) in self.wanted.iter().enumerate() {
-            // The first one is asked of all rows.
-            known.read(&term.source, if number == 0 { &[] } else { &kept })?;
-            if term.keep(known.codes(&term.source)?, &mut kept).is_err() {
-                troubled.push(term);
+        for term in &self.wanted {
+            known.read(&term.source)?;
+            match term.holds(known.codes(&term.source)?) {
+                Ok(holds) => known.retain(&holds),
+                Err(_) => troubled.push(term),
             }
         }
         for term in troubled {
-            term.keep(known.codes(&term.source)?, &mut kept)?;
+            let holds = term.holds(known.codes(&term.source)?)?;
+            known.retain(&holds);
         }
-        Ok(kept)
+        Ok(())
     }
 }
 
-/// Sources that have been read.
+/// Sources that have been read, for the rows that are left.
 struct Known<'a> {
     columns: &'a Columns,
+    /// Ascending; all of them, until a condition has been asked.
+    kept: Option<Vec<u32>>,
     codes: Vec<(&'a Source, Codes)>,
 }
 
 impl<'a> Known<'a> {
-    /// Reads the codes of the rows that are kept, which get fewer from call to call.
-    fn read(&mut self, source: &'a Source, kept: &[bool]) -> Result<()> {
+    fn rows(&self) -> usize {
+        self.kept.as_ref().map_or(self.columns.rows(), Vec::len)
+    }
+
+    fn read(&mut self, source: &'a Source) -> Result<()> {
         if !self.codes.iter().any(|(known, _)| *known == source) {
-            self.codes.push((source, self.columns.codes(source, kept)?));
+            self.codes.push((source, self.columns.codes(source, self.kept.as_deref())?));
         }
         Ok(())
     }
@@ -371,68 +367,20 @@ impl<'a> Known<'a> {
         let unread = || DataFusionError::Internal(format!("{source:?} was not read"));
         found.map(|(_, codes)| codes).ok_or_else(unread)
     }
-}
 
-/// How often each combination of groups occurs in the rows that are kept: for each group, its numbers;
-/// and the counts.
-pub fn counted(
-    groups: &[Cow<'_, [u32]>],
-    distinct: &[ArrayRef],
-    rows: usize,
-    kept: &[bool],
-) -> (Vec<Vec<u32>>, Vec<i64>) {
-    let sizes: Vec<usize> = distinct.iter().map(|values| values.len()).collect();
-    let combinations = sizes.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
-    let kept_count = match kept.is_empty() {
-        true => rows,
-        false => kept.iter().filter(|kept| **kept).count(),
-    };
-    let is_kept = |row: &usize| kept.is_empty() || kept[*row];
-    // The number of a combination: that of the first group, then of the second …
-    let number = |row: usize| {
-        let parts = groups.iter().zip(&sizes);
-        parts.fold(0, |number, (group, size)| number * *size as u128 + u128::from(group[row]))
-    };
-    let found: Vec<(u128, i64)> = match combinations {
-        Some(combinations) if combinations <= DENSE_MAX.min(kept_count.saturating_mul(4)) => {
-            let mut counts = vec![0_i64; combinations];
-            match groups {
-                [] => counts[0] = kept_count as i64,
-                [only] if kept.is_empty() => {
-                    only.iter().for_each(|group| counts[*group as usize] += 1);
-                }
-                [first, second] if kept.is_empty() => {
-                    for (first, second) in first.iter().zip(second.iter()) {
-                        counts[*first as usize * sizes[1] + *second as usize] += 1;
-                    }
-                }
-                _ => (0..rows).filter(is_kept).for_each(|row| counts[number(row) as usize] += 1),
-            }
-            (0..).zip(counts).filter(|(_, count)| *count > 0).collect()
+    /// Leaves the rows for which it holds.
+    fn retain(&mut self, holds: &[bool]) {
+        if !holds.contains(&false) {
+            return;
         }
-        // Few rows of many combinations: what is alike lies side by side.
-        Some(_) if kept_count <= SORTED_MAX => {
-            let mut numbers: Vec<u64> =
-                (0..rows).filter(is_kept).map(|row| number(row) as u64).collect();
-            numbers.sort_unstable();
-            let alike = numbers.chunk_by(|a, b| a == b);
-            alike.map(|alike| (alike[0].into(), alike.len() as i64)).collect()
+        let places: Vec<u32> =
+            (0..).zip(holds).filter(|(_, holds)| **holds).map(|(place, _)| place).collect();
+        for (_, codes) in &mut self.codes {
+            codes.retain(&places);
         }
-        _ => {
-            let mut counts = HashMap::<u128, i64, RandomState>::default();
-            (0..rows).filter(is_kept).for_each(|row| *counts.entry(number(row)).or_default() += 1);
-            let mut found: Vec<(u128, i64)> = counts.into_iter().collect();
-            found.sort_unstable();
-            found
-        }
-    };
-    let counts = found.iter().map(|(_, count)| *count).collect();
-    let mut places = vec![Vec::with_capacity(found.len()); groups.len()];
-    for (mut place, _) in found {
-        for (numbers, size) in places.iter_mut().zip(&sizes).rev() {
-            numbers.push((place % *size as u128) as u32);
-            place /= *size as u128;
-        }
+        self.kept = Some(match &self.kept {
+            Some(kept) => places.iter().map(|place| kept[*place as usize]).collect(),
+            None => places,
+        });
     }
-    (places, counts)
 }

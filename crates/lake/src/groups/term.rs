@@ -98,35 +98,31 @@ impl Term {
         self.expr.evaluate(&batch)?.into_array(rows)
     }
 
-    /// The same, when some value that no kept row has cannot be dealt with.
-    fn evaluate_kept(&self, codes: &Codes, kept: &[bool]) -> Result<ArrayRef> {
-        self.evaluate(&codes.values).or_else(|error| match kept.is_empty() {
-            true => Err(error),
-            false => self.evaluate(&codes.values_of(kept)?),
+    /// The same, when some value that no row has cannot be dealt with.
+    fn evaluate_used(&self, codes: &Codes) -> Result<ArrayRef> {
+        self.evaluate(&codes.values).or_else(|error| match codes.of_rows {
+            None => Err(error),
+            Some(_) => self.evaluate(&codes.used_values()?),
         })
     }
 
-    /// The rows' groups: a number for each row, and the value that each number stands for. Rows that
-    /// are not kept have any group; without `kept` all are.
-    pub fn groups<'a>(
-        &self,
-        codes: &'a Codes,
-        kept: &[bool],
-    ) -> Result<(Cow<'a, [u32]>, ArrayRef)> {
-        if codes.of_rows.is_none()
-            && let Some((groups, distinct)) = self.groups_in_order(&codes.values)
-        {
-            return Ok((groups.into(), distinct));
-        }
-        if self.is_value
+    /// The rows' groups: a number for each row, and the value that each number stands for.
+    pub fn groups<'a>(&self, codes: &'a Codes) -> Result<(Cow<'a, [u32]>, ArrayRef)> {
+        let in_order = self.groups_in_order(&codes.values);
+        if in_order.is_none()
+            && self.is_value
             && codes.is_distinct
             && let Some(rows) = &codes.of_rows
         {
             return Ok((rows.into(), self.evaluate(&codes.values)?));
         }
-        let (of_value, distinct) = numbered(&self.evaluate_kept(codes, kept)?)?;
+        let (mut of_value, distinct) = match in_order {
+            Some(found) => found,
+            None => numbered(&self.evaluate_used(codes)?)?,
+        };
         let Some(rows) = &codes.of_rows else {
-            return Ok((of_value[..codes.values.len()].to_vec().into(), distinct));
+            of_value.truncate(codes.values.len());
+            return Ok((of_value.into(), distinct));
         };
         // A loop, since what is called for each row has to be in place.
         let mut groups = vec![0; rows.len()];
@@ -150,7 +146,7 @@ impl Term {
         };
         let last = values.len() as u32 - 1;
         let ends: Vec<u32> = (0..last).step_by(STRIDE).chain([last]).collect();
-        // An error is for the usual way, which knows the rows that are kept.
+        // An error is for the usual way, which knows the values that are used.
         let (of_ends, _) = evaluate(&ends).ok()?;
         let mut rows = Vec::with_capacity(2 * ends.len());
         for (ends, groups) in ends.windows(2).zip(of_ends.windows(2)) {
@@ -169,17 +165,20 @@ impl Term {
         Some((groups, distinct))
     }
 
-    /// Clears the places of rows for which the expression is not true.
-    pub fn keep(&self, codes: &Codes, kept: &mut [bool]) -> Result<()> {
-        let holds = cast(&self.evaluate_kept(codes, kept)?, &DataType::Boolean)?;
-        let holds: Vec<bool> = holds.as_boolean().iter().map(|holds| holds == Some(true)).collect();
-        match &codes.of_rows {
-            Some(rows) => {
-                kept.iter_mut().zip(rows).for_each(|(kept, code)| *kept &= holds[*code as usize]);
-            }
-            None => kept.iter_mut().zip(holds).for_each(|(kept, holds)| *kept &= holds),
+    /// Whether the expression is true, for each row.
+    pub fn holds(&self, codes: &Codes) -> Result<Vec<bool>> {
+        let holds = cast(&self.evaluate_used(codes)?, &DataType::Boolean)?;
+        let mut holds: Vec<bool> =
+            holds.as_boolean().iter().map(|holds| holds == Some(true)).collect();
+        let Some(rows) = &codes.of_rows else {
+            holds.truncate(codes.values.len());
+            return Ok(holds);
+        };
+        let mut of_rows = vec![false; rows.len()];
+        for (holds_here, code) in of_rows.iter_mut().zip(rows) {
+            *holds_here = holds[*code as usize];
         }
-        Ok(())
+        Ok(of_rows)
     }
 }
 

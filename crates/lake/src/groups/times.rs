@@ -17,8 +17,8 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
 use super::codes::{Codes, Source};
-use super::merged::{Counted, Merged};
-use super::scan::counted;
+use super::counted::Counted;
+use super::merged::Merged;
 use super::term::{Term, numbered};
 use crate::pages::Leaf;
 use crate::pages::picks::picks;
@@ -76,10 +76,8 @@ pub async fn count_times(
         let times: Option<Vec<i64>> = (0..rows.len()).map(time).collect();
         let Some(times) = times else { return Ok(None) };
         let codes = Codes { of_rows: None, values: array(times), is_distinct: false };
-        let (groups, values) = term.groups(&codes, &[])?;
-        let values = vec![values];
-        let (places, counts) = counted(&[groups], &values, rows.len(), &[]);
-        merged.add(&Counted { values, places, counts })?;
+        let (groups, values) = term.groups(&codes)?;
+        merged.add(&Counted::of(&[groups], vec![values], rows.len()))?;
     }
     let rows = usize::try_from(metadata.row_group(row_group).num_rows()).unwrap_or(0);
     Ok(merged.take()?.map(|counted| (counted, rows, bytes)))

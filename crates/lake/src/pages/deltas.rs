@@ -16,6 +16,13 @@ const BLOCK_MAX: u64 = 1 << 16;
 
 /// The first `count` numbers.
 pub fn deltas(bytes: &[u8], count: usize) -> Result<Vec<i64>> {
+    let mut numbers = Vec::new();
+    push_deltas(bytes, count, &mut numbers)?;
+    Ok(numbers)
+}
+
+/// Appends the first `count` numbers.
+pub fn push_deltas(bytes: &[u8], count: usize, numbers: &mut Vec<i64>) -> Result<()> {
     let mut reader = Varints { rest: bytes };
     let (block, miniblocks) = (reader.unsigned()?, reader.unsigned()?);
     let (total, mut number) = (reader.unsigned()?, reader.signed()?);
@@ -24,27 +31,31 @@ pub fn deltas(bytes: &[u8], count: usize) -> Result<Vec<i64>> {
         return Err(cut_short());
     }
     let of_miniblock = (block / miniblocks) as usize;
-    let mut numbers = Vec::with_capacity(count);
+    numbers.reserve(count);
+    let end = numbers.len() + count;
     if count > 0 {
         numbers.push(number);
     }
-    while numbers.len() < count {
+    while numbers.len() < end {
         let least = reader.signed()?;
         let widths = take(&mut reader.rest, miniblocks as usize);
         for &width in widths {
-            if numbers.len() >= count {
+            let here = of_miniblock.min(end - numbers.len());
+            if here == 0 {
                 break;
             }
-            let packed = take(&mut reader.rest, (of_miniblock * usize::from(width)).div_ceil(8));
-            for place in 0..of_miniblock.min(count - numbers.len()) {
-                let above =
-                    bits(packed, place * usize::from(width), width).ok_or_else(cut_short)?;
+            let packed = reader.rest;
+            take(&mut reader.rest, (of_miniblock * usize::from(width)).div_ceil(8));
+            let mut at = 0;
+            for _ in 0..here {
+                let above = bits(packed, at, width).ok_or_else(cut_short)?;
+                at += usize::from(width);
                 number = number.wrapping_add(least).wrapping_add(above.cast_signed());
                 numbers.push(number);
             }
         }
     }
-    Ok(numbers)
+    Ok(())
 }
 
 /// The next bytes, as many as there are: the last miniblocks may be left out.
@@ -55,7 +66,19 @@ fn take<'a>(rest: &mut &'a [u8], len: usize) -> &'a [u8] {
 }
 
 /// `width` bits from the bit `at`, the lowest first.
+#[inline(always)]
 fn bits(bytes: &[u8], at: usize, width: u8) -> Option<u64> {
+    // With the bits before it in its first byte it fits in a word.
+    match bytes.get(at / 8..).and_then(<[u8]>::first_chunk) {
+        Some(word) if width <= 56 => {
+            Some(u64::from_le_bytes(*word) >> (at % 8) & ((1 << width) - 1))
+        }
+        _ => rare_bits(bytes, at, width),
+    }
+}
+
+#[cold]
+fn rare_bits(bytes: &[u8], at: usize, width: u8) -> Option<u64> {
     if width == 0 {
         return Some(0);
     }

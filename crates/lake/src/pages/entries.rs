@@ -9,8 +9,8 @@
 
 use parquet::errors::Result;
 
-use super::texts::{Coded, NONE, Texts};
-use super::{Dictionary, Leaf, Read, any_of, cut_short};
+use super::texts::{Coded, Texts};
+use super::{Dictionary, Leaf, Read, Values, Wanted, cut_short};
 
 /// A place in a leaf of a map: the row, and the entry's number in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +27,23 @@ struct Walk {
 }
 
 impl Walk {
-    fn step(&mut self, repetition: u32) -> Place {
-        match repetition {
-            0 => (self.next_row, self.entry) = (self.next_row + 1, 0),
-            _ => self.entry += 1,
+    /// Goes through a page: calls `each` with every place and whether it has a value.
+    #[inline(always)]
+    fn page(
+        &mut self,
+        page: &Values,
+        defined: u32,
+        mut each: impl FnMut(Place, bool) -> Result<()>,
+    ) -> Result<()> {
+        for (repetition, definition) in page.levels(defined) {
+            match repetition {
+                0 => (self.next_row, self.entry) = (self.next_row + 1, 0),
+                _ => self.entry += 1,
+            }
+            let place = Place { row: self.next_row.saturating_sub(1), entry: self.entry };
+            each(place, definition == defined)?;
         }
-        Place { row: self.next_row.saturating_sub(1), entry: self.entry }
+        Ok(())
     }
 
     fn skip(&mut self, rows: usize) {
@@ -40,25 +51,33 @@ impl Walk {
     }
 }
 
-/// The value of `key` in each row that is kept; without `kept`, in all. Of a key that is there twice
+/// The value of `key` in each row that is wanted, ascending, or in all. Of a key that is there twice
 /// the first counts.
-pub fn codes(keys: &Leaf, values: &Leaf, key: &str, kept: &[bool]) -> Result<Coded> {
-    let places = places(keys, key, kept)?;
-    let rows = keys.rows();
-    let mut has_key = vec![false; rows];
-    for place in &places {
-        *has_key.get_mut(place.row as usize).ok_or_else(cut_short)? = true;
-    }
-    let mut of_rows = vec![NONE; rows];
+pub fn codes(keys: &Leaf, values: &Leaf, key: &str, wanted: Option<&[u32]>) -> Result<Coded> {
+    let places = places(keys, key, wanted)?;
     let mut texts = Texts::default();
-    if places.is_empty() {
-        return texts.finish(of_rows);
-    }
-    let mut places = places.into_iter().peekable();
+    let numbers = numbers_at(values, &places, &mut texts)?;
+    let mut numbers = places.iter().map(|place| place.row).zip(numbers).peekable();
+    let mut number_of = |row| match numbers.next_if(|(found, _)| *found == row) {
+        Some((_, number)) => number,
+        None => texts.none(),
+    };
+    let of_rows = match wanted {
+        Some(rows) => rows.iter().map(|row| number_of(*row)).collect(),
+        None => (0..keys.rows() as u32).map(number_of).collect(),
+    };
+    texts.finish(of_rows)
+}
+
+/// The numbers of the values at these places.
+fn numbers_at(values: &Leaf, mut places: &[Place], texts: &mut Texts) -> Result<Vec<u32>> {
+    let rows: Vec<u32> = places.iter().map(|place| place.row).collect();
+    let mut numbers = Vec::with_capacity(places.len());
     let mut walk = Walk { next_row: 0, entry: 0 };
     let mut pages = values.pages()?;
-    while let Some(page) = pages.next(any_of(&has_key))? {
-        let page = match page {
+    let mut here: Vec<Option<usize>> = Vec::new();
+    while !places.is_empty() {
+        let page = match pages.next(|page| rows.any_in(page))?.ok_or_else(cut_short)? {
             Read::Dictionary(dictionary) => {
                 texts.begin(dictionary);
                 continue;
@@ -69,41 +88,33 @@ pub fn codes(keys: &Leaf, values: &Leaf, key: &str, kept: &[bool]) -> Result<Cod
             }
             Read::Values(page) => page,
         };
-        let codes = page.codes(page.present(pages.defined))?;
-        let mut plain = page.plain();
-        // How many values were passed, and how many of them were read, where they are texts.
-        let (mut passed, mut read) = (0, 0);
-        for (repetition, definition) in page.levels(pages.defined) {
-            let place = walk.step(repetition);
-            let is_there = definition == pages.defined;
-            if places.next_if_eq(&place).is_some() && is_there {
-                of_rows[place.row as usize] = match &codes {
-                    Some(codes) => texts.number_of(codes[passed])?,
-                    None => {
-                        for _ in read..passed {
-                            plain.skip()?;
-                        }
-                        read = passed + 1;
-                        texts.add(plain.next()?)?
-                    }
-                };
+        here.clear();
+        // How many values have been passed.
+        let mut passed = 0;
+        walk.page(&page, pages.defined, |place, is_there| {
+            if let Some((first, rest)) = places.split_first()
+                && *first == place
+            {
+                places = rest;
+                here.push(is_there.then_some(passed));
             }
             passed += usize::from(is_there);
-        }
+            Ok(())
+        })?;
+        texts.take(&page, here.iter().copied(), &mut numbers)?;
     }
-    match places.next() {
-        None => texts.finish(of_rows),
-        Some(_) => Err(cut_short()),
-    }
+    Ok(numbers)
 }
 
-/// Where the key is, in rows that are kept.
-fn places(keys: &Leaf, key: &str, kept: &[bool]) -> Result<Vec<Place>> {
+/// Where the key is, in rows that are wanted.
+fn places(keys: &Leaf, key: &str, wanted: Option<&[u32]>) -> Result<Vec<Place>> {
     let mut places: Vec<Place> = Vec::new();
     let mut is_key: Vec<bool> = Vec::new();
     let mut walk = Walk { next_row: 0, entry: 0 };
     let mut pages = keys.pages()?;
-    while let Some(page) = pages.next(any_of(kept))? {
+    // Those that may still come.
+    let mut rows = wanted.unwrap_or_default();
+    while let Some(page) = pages.next(|page| wanted.is_none_or(|wanted| wanted.any_in(page)))? {
         let page = match page {
             Read::Dictionary(dictionary) => {
                 is_key = codes_of(&dictionary, key);
@@ -118,25 +129,29 @@ fn places(keys: &Leaf, key: &str, kept: &[bool]) -> Result<Vec<Place>> {
             }
             Read::Values(page) => page,
         };
-        let mut codes = page.codes(page.present(pages.defined))?.map(Vec::into_iter);
-        let mut plain = page.plain();
-        for (repetition, definition) in page.levels(pages.defined) {
-            let place = walk.step(repetition);
-            if definition != pages.defined {
-                continue;
+        let codes = page.codes(page.present(pages.defined))?;
+        let (mut plain, mut passed) = (page.plain(), 0);
+        walk.page(&page, pages.defined, |place, is_there| {
+            if !is_there {
+                return Ok(());
             }
-            let is_it = match &mut codes {
-                Some(codes) => codes
-                    .next()
-                    .and_then(|code| is_key.get(code as usize).copied())
-                    .ok_or_else(cut_short)?,
+            let is_it = match &codes {
+                Some(codes) => *is_key.get(codes[passed] as usize).ok_or_else(cut_short)?,
                 None => plain.next()? == key.as_bytes(),
             };
-            let is_kept = || kept.is_empty() || kept.get(place.row as usize) == Some(&true);
-            if is_it && is_kept() && places.last().is_none_or(|last| last.row != place.row) {
-                places.push(place);
+            passed += 1;
+            if is_it && places.last().is_none_or(|last| last.row != place.row) {
+                while let [first, rest @ ..] = rows
+                    && *first < place.row
+                {
+                    rows = rest;
+                }
+                if wanted.is_none() || rows.first() == Some(&place.row) {
+                    places.push(place);
+                }
             }
-        }
+            Ok(())
+        })?;
     }
     Ok(places)
 }

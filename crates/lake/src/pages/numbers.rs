@@ -32,20 +32,103 @@ pub fn numbers(mut bytes: &[u8], width: u32, count: usize, to: &mut Vec<u32>) ->
                 }
                 let from = to.len();
                 to.resize(from + here, 0);
-                unpack(&bytes[..packed], width as usize, &mut to[from..]);
+                unpack(&bytes[..packed], width as usize, &mut to[from..])?;
                 bytes = &bytes[packed..];
             }
             Header::Run { count } => {
-                let value_bytes = width.div_ceil(8) as usize;
-                let value = bytes.get(..value_bytes).filter(|_| count > 0).ok_or_else(cut_short)?;
-                let mut whole = [0; 4];
-                whole[..value_bytes].copy_from_slice(value);
-                to.resize(to.len() + count.min(missing), u32::from_le_bytes(whole));
-                bytes = &bytes[value_bytes..];
+                let (number, rest) = value(bytes, width as usize)?;
+                if count == 0 {
+                    return Err(cut_short());
+                }
+                to.resize(to.len() + count.min(missing), number);
+                bytes = rest;
             }
         }
     }
     Ok(())
+}
+
+/// Numbers of which some are wanted, in ascending order.
+pub struct Runs<'a> {
+    rest: &'a [u8],
+    width: usize,
+    run: Run<'a>,
+    /// The places of the run.
+    begin: usize,
+    end: usize,
+}
+
+enum Run<'a> {
+    Packed(&'a [u8]),
+    Same(u32),
+}
+
+impl<'a> Runs<'a> {
+    pub fn new(bytes: &'a [u8], width: u32) -> Result<Runs<'a>> {
+        if width > u32::BITS {
+            return Err(cut_short());
+        }
+        // Numbers without bits are all 0, and nothing has to say how many there are.
+        let end = if width == 0 { usize::MAX } else { 0 };
+        Ok(Runs { rest: bytes, width: width as usize, run: Run::Same(0), begin: 0, end })
+    }
+
+    /// The number at a place, which is none before the last one.
+    #[inline]
+    pub fn at(&mut self, place: usize) -> Result<u32> {
+        while place >= self.end {
+            self.next()?;
+        }
+        match self.run {
+            Run::Same(number) => Ok(number),
+            Run::Packed(bytes) => packed(bytes, (place - self.begin) * self.width, self.width),
+        }
+    }
+
+    #[cold]
+    fn next(&mut self) -> Result<()> {
+        self.begin = self.end;
+        let count = match header(&mut self.rest)? {
+            Header::Packed { groups } => {
+                let bytes = groups.checked_mul(self.width).ok_or_else(cut_short)?;
+                // A writer may leave out the bytes that only fill the last group.
+                let (packed, rest) = self.rest.split_at(bytes.min(self.rest.len()));
+                (self.run, self.rest) = (Run::Packed(packed), rest);
+                groups.checked_mul(8)
+            }
+            Header::Run { count } => {
+                let (number, rest) = value(self.rest, self.width)?;
+                (self.run, self.rest) = (Run::Same(number), rest);
+                Some(count)
+            }
+        };
+        self.end = count.and_then(|count| self.begin.checked_add(count)).ok_or_else(cut_short)?;
+        Ok(())
+    }
+}
+
+/// The number of a run, and what comes after it.
+fn value(bytes: &[u8], width: usize) -> Result<(u32, &[u8])> {
+    let (number, rest) = bytes.split_at_checked(width.div_ceil(8)).ok_or_else(cut_short)?;
+    let mut whole = [0; 4];
+    whole[..number.len()].copy_from_slice(number);
+    Ok((u32::from_le_bytes(whole), rest))
+}
+
+/// `width` bits from the bit `at`, the lowest first.
+#[inline]
+fn packed(bytes: &[u8], at: usize, width: usize) -> Result<u32> {
+    let rest = bytes.get(at / 8..).unwrap_or_default();
+    let word = match rest.first_chunk() {
+        Some(word) => u64::from_le_bytes(*word),
+        None if rest.len() * 8 < at % 8 + width => return Err(cut_short()),
+        None => {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            u64::from_le_bytes(word)
+        }
+    };
+    Ok((word >> (at % 8) & (u64::from(u32::MAX) >> (32 - width))) as u32)
 }
 
 /// Are they `count` times the same number, of less than 8 bits, in one run?
@@ -74,7 +157,7 @@ fn header(bytes: &mut &[u8]) -> Result<Header> {
     })
 }
 
-fn unpack(bytes: &[u8], width: usize, to: &mut [u32]) {
+fn unpack(bytes: &[u8], width: usize, to: &mut [u32]) -> Result<()> {
     let done = match width {
         1 => groups::<1>(bytes, to),
         2 => groups::<2>(bytes, to),
@@ -97,15 +180,10 @@ fn unpack(bytes: &[u8], width: usize, to: &mut [u32]) {
         // No row group has as many values.
         _ => 0,
     };
-    let mask = u64::from(u32::MAX) >> (32 - width);
     for (place, number) in to.iter_mut().enumerate().skip(done) {
-        let bit = place * width;
-        let rest = &bytes[bit / 8..];
-        let mut word = [0; 8];
-        let here = rest.len().min(8);
-        word[..here].copy_from_slice(&rest[..here]);
-        *number = (u64::from_le_bytes(word) >> (bit % 8) & mask) as u32;
+        *number = packed(bytes, place * width, width)?;
     }
+    Ok(())
 }
 
 /// Unpacks whole groups, and answers how many numbers that were. The compiler knows the width.
@@ -133,6 +211,12 @@ mod tests {
         let mut found = Vec::new();
         numbers(bytes, width, expected.len(), &mut found).unwrap();
         assert_eq!(found, expected);
+        for step in [1, 3, 10] {
+            let mut runs = Runs::new(bytes, width).unwrap();
+            for (place, number) in expected.iter().enumerate().step_by(step) {
+                assert_eq!(runs.at(place).unwrap(), *number, "{place} by {step}");
+            }
+        }
     }
 
     #[test]
@@ -173,6 +257,7 @@ mod tests {
     fn what_is_cut_short_is_an_error() {
         for bytes in [&[][..], &[3][..], &[4][..], &[0, 0][..], &[0x80][..]] {
             assert!(numbers(bytes, 3, 5, &mut Vec::new()).is_err(), "{bytes:?}");
+            assert!(Runs::new(bytes, 3).unwrap().at(4).is_err(), "{bytes:?}");
         }
     }
 }

@@ -111,7 +111,7 @@ impl Values {
     }
 
     /// For each of the rows, the number of its value among those that are there.
-    fn places_of_rows(
+    pub(super) fn places_of_rows(
         &self,
         rows: impl Iterator<Item = usize>,
         defined: u32,

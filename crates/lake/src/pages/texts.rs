@@ -3,19 +3,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::StringArray;
+use arrow::array::{Array as _, StringArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use parquet::errors::Result;
 
-use super::{Dictionary, Leaf, Read, Wanted, any_of, cut_short};
+use super::{Dictionary, Leaf, Read, Values, Wanted, cut_short, is_dictionary};
 
 /// Stands for no value until it is known how many values there are.
-pub(super) const NONE: u32 = u32::MAX;
+const NONE: u32 = u32::MAX;
 
 /// The distinct values of rows, and which each row has.
 #[derive(Debug)]
 pub struct Coded {
-    /// The number of values stands for null. Rows that are not kept have any.
+    /// The number of values stands for null.
     pub of_rows: Vec<u32>,
     pub values: StringArray,
     /// Are they all different? If not, a text may still be there once only.
@@ -28,59 +28,42 @@ pub fn distinct(leaf: &Leaf) -> Result<Option<StringArray>> {
         return Ok(None);
     }
     let Some(dictionary) = leaf.dictionary()? else { return Ok(None) };
-    let mut texts = Texts::default();
-    texts.begin(dictionary);
-    texts.all_numbers(Vec::new())?;
-    Ok(Some(texts.finish(Vec::new())?.values))
+    Ok(Some(dictionary.array()?.clone()))
 }
 
-/// The values of the rows that are kept; without `kept`, of all.
-pub fn codes(leaf: &Leaf, kept: &[bool]) -> Result<Coded> {
+/// The values of the rows that are wanted, ascending, or of all.
+pub fn codes(leaf: &Leaf, wanted: Option<&[u32]>) -> Result<Coded> {
+    match wanted {
+        Some(rows) => codes_of(leaf, rows),
+        None => all_codes(leaf),
+    }
+}
+
+fn all_codes(leaf: &Leaf) -> Result<Coded> {
     let mut texts = Texts::default();
     let mut of_rows: Vec<u32> = Vec::with_capacity(leaf.rows());
     let mut pages = leaf.pages()?;
-    while let Some(page) = pages.next(any_of(kept))? {
+    while let Some(page) = pages.next(|_| true)? {
         let values = match page {
             Read::Dictionary(dictionary) => {
                 texts.begin(dictionary);
                 continue;
             }
-            Read::Skipped { rows } => {
-                of_rows.resize(of_rows.len() + rows, NONE);
-                continue;
-            }
+            Read::Skipped { .. } => continue,
             Read::Values(values) => values,
         };
-        let first = of_rows.len();
-        let kept = match kept.is_empty() {
-            true => kept,
-            false => kept.get(first..first + values.places).ok_or_else(cut_short)?,
-        };
         match values.codes(values.present(pages.defined))? {
-            Some(codes) if kept.is_empty() => {
-                let numbers = texts.all_numbers(codes)?;
-                spread(numbers, &values.definition, pages.defined, &mut of_rows);
-            }
             Some(codes) => {
-                spread(codes, &values.definition, pages.defined, &mut of_rows);
-                for (number, kept) in of_rows[first..].iter_mut().zip(kept) {
-                    if !kept {
-                        *number = NONE;
-                    } else if *number != NONE {
-                        *number = texts.number_of(*number)?;
-                    }
-                }
+                let numbers = texts.all_numbers(codes)?;
+                texts.has_none |= !values.definition.is_empty();
+                spread(numbers, &values.definition, pages.defined, &mut of_rows);
             }
             None => {
                 let mut plain = values.plain();
-                for (place, (_, definition)) in values.levels(pages.defined).enumerate() {
-                    let text = match definition == pages.defined {
-                        true => Some(plain.next()?),
-                        false => None,
-                    };
-                    of_rows.push(match text {
-                        Some(text) if kept.is_empty() || kept[place] => texts.add(text)?,
-                        _ => NONE,
+                for (_, definition) in values.levels(pages.defined) {
+                    of_rows.push(match definition == pages.defined {
+                        true => texts.add(plain.next()?)?,
+                        false => texts.none(),
                     });
                 }
             }
@@ -89,10 +72,39 @@ pub fn codes(leaf: &Leaf, kept: &[bool]) -> Result<Coded> {
     texts.finish(of_rows)
 }
 
+fn codes_of(leaf: &Leaf, mut rows: &[u32]) -> Result<Coded> {
+    let mut texts = Texts::default();
+    let mut of_rows = Vec::with_capacity(rows.len());
+    let mut pages = leaf.pages()?.picking(rows);
+    // The first row of the next page.
+    let mut first = 0;
+    while !rows.is_empty() {
+        let values = match pages.next(|page| rows.any_in(page))?.ok_or_else(cut_short)? {
+            Read::Dictionary(dictionary) => {
+                texts.begin(dictionary);
+                continue;
+            }
+            Read::Skipped { rows } => {
+                first += rows;
+                continue;
+            }
+            Read::Values(values) => values,
+        };
+        texts.begin_if_needed(leaf, &values)?;
+        let end = first + values.places;
+        let (here, later) = rows.split_at(rows.partition_point(|row| (*row as usize) < end));
+        let places = here.iter().map(|row| *row as usize - first);
+        let places = values.places_of_rows(places, pages.defined);
+        texts.take(&values, places, &mut of_rows)?;
+        (first, rows) = (end, later);
+    }
+    texts.finish(of_rows)
+}
+
 /// Puts numbers in the places that have a value.
 fn spread(mut numbers: Vec<u32>, definition: &[u32], defined: u32, to: &mut Vec<u32>) {
     if definition.is_empty() {
-        to.extend(numbers);
+        to.extend_from_slice(&numbers);
         return;
     }
     // Where values are missing follows no rule, so nothing branches on it.
@@ -241,8 +253,12 @@ pub(super) struct Texts {
     numbers: Vec<u32>,
     /// The number of the dictionary's first text, once all of it is taken.
     first: Option<u32>,
+    /// All of the first dictionary, until another text comes.
+    whole: Option<StringArray>,
     /// Are there texts that are not from one dictionary?
     is_mixed: bool,
+    /// Is there a row without a text?
+    has_none: bool,
 }
 
 impl Texts {
@@ -250,27 +266,92 @@ impl Texts {
         self.is_mixed |= self.dictionary.is_some();
         self.numbers = vec![NONE; dictionary.texts.len()];
         self.dictionary = Some(dictionary);
+        self.first = None;
+    }
+
+    /// The same for a page whose leaf has not given its dictionary.
+    fn begin_if_needed(&mut self, leaf: &Leaf, values: &Values) -> Result<()> {
+        if self.dictionary.is_none()
+            && is_dictionary(values.encoding)
+            && let Some(dictionary) = leaf.dictionary()?
+        {
+            self.begin(dictionary);
+        }
+        Ok(())
+    }
+
+    /// Appends the numbers of the values at these places, ascending, among those that are there.
+    pub fn take(
+        &mut self,
+        values: &Values,
+        places: impl IntoIterator<Item = Option<usize>>,
+        to: &mut Vec<u32>,
+    ) -> Result<()> {
+        let mut runs = values.runs()?;
+        let (mut plain, mut read) = (values.plain(), 0);
+        for place in places {
+            to.push(match (place, &mut runs) {
+                (None, _) => self.none(),
+                (Some(place), Some(runs)) => self.number_of(runs.at(place)?)?,
+                (Some(place), None) => {
+                    for _ in read..place {
+                        plain.skip()?;
+                    }
+                    read = place + 1;
+                    self.add(plain.next()?)?
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Stands for a row without a text.
+    pub fn none(&mut self) -> u32 {
+        self.has_none = true;
+        NONE
     }
 
     /// The numbers of codes, of which most of the dictionary is used.
     fn all_numbers(&mut self, mut codes: Vec<u32>) -> Result<Vec<u32>> {
-        if self.first.is_none() {
-            self.first = Some(self.ends.len() as u32);
-            let dictionary = self.dictionary.take().ok_or_else(cut_short)?;
-            for (begin, end) in &dictionary.texts {
-                let text = dictionary.bytes.get(*begin as usize..*end as usize);
-                self.push(text.ok_or_else(cut_short)?)?;
-            }
-            self.dictionary = Some(dictionary);
+        let first = match self.first {
+            Some(first) => first,
+            None => self.take_dictionary()?,
+        };
+        // A loop in place: an iterator's maximum is called for each code where crates are compiled apart.
+        let mut last = 0;
+        for code in &codes {
+            last = last.max(*code);
         }
-        let first = self.first.unwrap_or(0);
-        if codes.iter().max().is_some_and(|last| *last as usize >= self.numbers.len()) {
+        if last as usize >= self.numbers.len() && !codes.is_empty() {
             return Err(cut_short());
         }
         if first > 0 {
             codes.iter_mut().for_each(|code| *code += first);
         }
         Ok(codes)
+    }
+
+    /// Takes all texts of the dictionary; gives the number of the first.
+    fn take_dictionary(&mut self) -> Result<u32> {
+        let all = self.dictionary.as_ref().ok_or_else(cut_short)?.array()?.clone();
+        if self.ends.is_empty() && self.whole.is_none() {
+            self.whole = Some(all);
+            return Ok(*self.first.insert(0));
+        }
+        self.spell_out();
+        let first = *self.first.insert(self.ends.len() as u32);
+        for text in all.iter().flatten() {
+            self.push(text.as_bytes())?;
+        }
+        Ok(first)
+    }
+
+    /// Makes a dictionary that was taken as it is one of several texts.
+    fn spell_out(&mut self) {
+        if let Some(all) = self.whole.take() {
+            self.bytes.extend_from_slice(all.value_data());
+            self.ends.extend_from_slice(&all.value_offsets()[1..]);
+        }
     }
 
     pub fn number_of(&mut self, code: u32) -> Result<u32> {
@@ -293,6 +374,7 @@ impl Texts {
     /// Adds a text that is in no dictionary.
     pub fn add(&mut self, text: &[u8]) -> Result<u32> {
         self.is_mixed = true;
+        self.spell_out();
         self.push(text)
     }
 
@@ -303,14 +385,20 @@ impl Texts {
     }
 
     pub fn finish(self, mut of_rows: Vec<u32>) -> Result<Coded> {
-        let null = self.ends.len() as u32;
-        of_rows.iter_mut().for_each(|number| *number = (*number).min(null));
-        let is_distinct = !self.is_mixed;
-        let mut offsets = Vec::with_capacity(self.ends.len() + 1);
-        offsets.push(0);
-        offsets.extend(self.ends);
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let values = StringArray::try_new(offsets, self.bytes.into(), None)?;
-        Ok(Coded { of_rows, values, is_distinct })
+        let values = match self.whole {
+            Some(whole) => whole,
+            None => {
+                let mut offsets = Vec::with_capacity(self.ends.len() + 1);
+                offsets.push(0);
+                offsets.extend(self.ends);
+                let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+                StringArray::try_new(offsets, self.bytes.into(), None)?
+            }
+        };
+        if self.has_none {
+            let null = values.len() as u32;
+            of_rows.iter_mut().for_each(|number| *number = (*number).min(null));
+        }
+        Ok(Coded { of_rows, values, is_distinct: !self.is_mixed })
     }
 }

@@ -1,11 +1,15 @@
 //! What is in a page once it is decompressed.
 
+use std::sync::OnceLock;
+
+use arrow::array::StringArray;
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::errors::{ParquetError, Result};
 
 use super::cut_short;
-use super::numbers::numbers;
+use super::numbers::{Runs, numbers};
 
 /// How values lie in a page that has no codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +57,18 @@ impl Values {
         })
     }
 
+    fn has_codes(&self) -> Result<bool> {
+        match self.encoding {
+            encoding if is_dictionary(encoding) => Ok(true),
+            Encoding::PLAIN => Ok(false),
+            other => Err(ParquetError::NYI(format!("values encoded as {other}"))),
+        }
+    }
+
     /// The codes of the first `present` places that have a value, if the page has codes.
     pub fn codes(&self, present: usize) -> Result<Option<Vec<u32>>> {
-        if !is_dictionary(self.encoding) {
-            return match self.encoding {
-                Encoding::PLAIN => Ok(None),
-                other => Err(ParquetError::NYI(format!("values encoded as {other}"))),
-            };
+        if !self.has_codes()? {
+            return Ok(None);
         }
         let mut codes = Vec::with_capacity(present);
         if let Some((width, packed)) = self.body.split_first() {
@@ -68,6 +77,17 @@ impl Values {
         match codes.len() == present {
             true => Ok(Some(codes)),
             false => Err(cut_short()),
+        }
+    }
+
+    /// The codes where they lie, if the page has codes: for a few of its values.
+    pub fn runs(&self) -> Result<Option<Runs<'_>>> {
+        if !self.has_codes()? {
+            return Ok(None);
+        }
+        match self.body.split_first() {
+            Some((width, packed)) => Runs::new(packed, u32::from(*width)).map(Some),
+            None => Runs::new(&[], 0).map(Some),
         }
     }
 
@@ -85,6 +105,7 @@ pub struct Dictionary {
     pub bytes: Bytes,
     /// Where each begins and ends.
     pub texts: Vec<(u32, u32)>,
+    array: OnceLock<StringArray>,
 }
 
 impl Dictionary {
@@ -95,12 +116,30 @@ impl Dictionary {
             plain.skip()?;
             texts.push((plain.begin as u32, plain.end as u32));
         }
-        Ok(Dictionary { bytes, texts })
+        Ok(Dictionary { bytes, texts, array: OnceLock::new() })
     }
 
-    /// How much memory it takes, about.
-    pub fn memory(&self) -> usize {
-        self.bytes.len() + self.texts.len() * size_of::<(u32, u32)>()
+    /// All texts; made when it is first asked for.
+    pub fn array(&self) -> Result<&StringArray> {
+        if let Some(array) = self.array.get() {
+            return Ok(array);
+        }
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        let mut offsets = Vec::with_capacity(self.texts.len() + 1);
+        offsets.push(0);
+        for code in 0..self.texts.len() as u32 {
+            bytes.extend_from_slice(self.text(code).ok_or_else(cut_short)?);
+            offsets.push(i32::try_from(bytes.len())?);
+        }
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        let array = StringArray::try_new(offsets, bytes.into(), None)?;
+        Ok(self.array.get_or_init(|| array))
+    }
+
+    /// How much memory it takes, about, with the array or without it.
+    pub fn memory(&self, with_array: bool) -> usize {
+        let array = self.bytes.len() * usize::from(with_array);
+        self.bytes.len() + array + self.texts.len() * size_of::<(u32, u32)>()
     }
 
     pub fn text(&self, code: u32) -> Option<&[u8]> {
