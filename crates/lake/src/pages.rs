@@ -13,7 +13,7 @@ mod deltas;
 pub mod entries;
 mod header;
 pub mod micros;
-mod numbers;
+pub(crate) mod numbers;
 pub mod picks;
 pub mod texts;
 mod unpacked;

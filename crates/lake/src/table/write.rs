@@ -2,24 +2,33 @@
 //!
 //! ```text
 //!   row group   at most ROW_GROUP_ROWS rows, ordered by eventtime
-//!     column    zstd pages of about 64 KiB, dictionary where values repeat, statistics
+//!     column    zstd pages of about 64 KiB, dictionary where values repeat ([`chunk`]), statistics
 //!     Bloom filters on what people search by exactly ([`SEARCHED`])
 //!   cairn_id_hash  16 bits for each row, by which an event is found
 //!   page index  the eventtime of every page, where every page lies
 //! ```
 
+pub mod chunk;
+mod distinct;
+mod leaves;
+mod numbers;
+
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, new_null_array};
 use arrow::compute::{concat_batches, interleave};
-use arrow::datatypes::{Field, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, TimestampMicrosecondType};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, SchemaDescriptor};
+
+use chunk::{Chunk, FRAME_KEY, FRAME_VALUES};
 
 use crate::groups::codes::id_hash;
 use crate::schema::{Content, ID_HASH};
@@ -31,6 +40,8 @@ pub const CREATOR: &str = "cairn ";
 const PAGE_BYTES: usize = 64 << 10;
 /// Who wants one row decompresses this many of each column.
 const PAGE_ROWS: usize = 4_096;
+/// Columns of which every value is another.
+const UNIQUE: [&str; 2] = ["eventid", "requestid"];
 const UNIQUE_PAGE_BYTES: usize = 16 << 10;
 /// A column whose distinct values take more is written without a dictionary from there on.
 const DICTIONARY_BYTES_MAX: usize = 4 << 20;
@@ -103,28 +114,38 @@ pub fn encode(
     let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties(effort)))?;
     let (mut writer, columns_of) = writer.into_serialized_writer()?;
     for (number, rows) in rows.chunks(ROW_GROUP_ROWS).enumerate() {
-        let chunks: Vec<Chunk> = rows.chunks(CHUNK_ROWS).map(Chunk::of).collect();
+        let places = Places::of(rows, batches.len());
+        let chunks: Vec<Rows> = rows.chunks(CHUNK_ROWS).map(Rows::of).collect();
         let mut leaves = columns_of.create_column_writers(number)?.into_iter();
         let mut leaf_count = vec![0; schema.fields().len()];
         for leaf in 0..writer.schema_descr().num_columns() {
             leaf_count[writer.schema_descr().get_column_root_idx(leaf)] += 1;
         }
         // The largest columns come first, so that no thread begins one when the others are done.
+        let mut first_leaf = 0;
         let mut work: Vec<Column> = (0..)
             .zip(leaf_count)
-            .map(|(place, count)| Column { place, leaves: leaves.by_ref().take(count).collect() })
+            .map(|(place, count)| {
+                let leaves = leaves.by_ref().take(count).collect();
+                first_leaf += count;
+                Column { place, first_leaf: first_leaf - count, leaves }
+            })
             .collect();
         let bytes = |column: &Column| -> usize {
             let parts = batches.iter().map(|batch| batch.columns().get(column.place));
             parts.map(|part| part.map_or(0, |part| part.get_array_memory_size())).sum()
         };
         work.sort_by_cached_key(bytes);
-        let work = Mutex::new(work);
+        let (work, descriptor) = (Mutex::new(work), writer.schema_descr());
         let encode_some = || {
             let mut done = Vec::new();
             while let Some(column) = next(&work) {
-                let place = column.place;
-                done.push((place, column.encode(schema.field(place), batches, &chunks)?));
+                let (place, field) = (column.place, schema.field(column.place));
+                let encoded = match is_coded(field) {
+                    true => column.encode_codes(field, descriptor, batches, &places, effort)?,
+                    false => column.encode(field, batches, &chunks)?,
+                };
+                done.push((place, encoded));
             }
             Ok::<_, ParquetError>(done)
         };
@@ -139,7 +160,10 @@ pub fn encode(
         done.sort_by_key(|(place, _)| *place);
         let mut row_group = writer.next_row_group()?;
         for encoded in done.into_iter().flat_map(|(_, leaves)| leaves) {
-            encoded.append_to_row_group(&mut row_group)?;
+            match encoded {
+                Leaf::Codes(Chunk { bytes, close }) => row_group.append_column(&bytes, close)?,
+                Leaf::Other(chunk) => chunk.append_to_row_group(&mut row_group)?,
+            }
         }
         row_group.close()?;
     }
@@ -156,19 +180,60 @@ fn next(work: &Mutex<Vec<Column>>) -> Option<Column> {
     work.lock().expect("no holder of this lock can panic").pop()
 }
 
+/// Whether a column is encoded here. The others have no dictionary, or are seldom there.
+fn is_coded(field: &Field) -> bool {
+    let is_unique = UNIQUE.contains(&field.name().as_str());
+    let is_time = matches!(field.data_type(), DataType::Timestamp(..));
+    leaves::is_simple(field) && !is_unique && !is_time
+}
+
 /// A column of a row group that is to be encoded.
 struct Column {
     place: usize,
+    /// The number of its first leaf.
+    first_leaf: usize,
     leaves: Vec<ArrowColumnWriter>,
 }
 
+/// What came of it, leaf by leaf.
+enum Leaf {
+    Codes(Chunk),
+    Other(ArrowColumnChunk),
+}
+
 impl Column {
+    fn encode_codes(
+        self,
+        field: &Field,
+        descriptor: &SchemaDescriptor,
+        batches: &[RecordBatch],
+        places: &Places,
+        effort: Effort,
+    ) -> Result<Vec<Leaf>, ParquetError> {
+        let mut parts: Vec<Vec<leaves::Leaf>> =
+            (0..self.leaves.len()).map(|_| Vec::with_capacity(places.batches.len())).collect();
+        for (batch, _) in &places.batches {
+            let found = leaves::leaves(field, batches[*batch].column(self.place));
+            parts.iter_mut().zip(found).for_each(|(parts, leaf)| parts.push(leaf));
+        }
+        let encode = |(leaf, parts): (usize, Vec<leaves::Leaf>)| {
+            let descriptor = descriptor.column(leaf);
+            let is_searched = SEARCHED.contains(&descriptor.path().string().as_str());
+            let false_positives = is_searched.then_some(FALSE_POSITIVES);
+            let chunk =
+                chunk::encode(&descriptor, &parts, places, effort.level(), false_positives)?;
+            Ok(Leaf::Codes(chunk))
+        };
+        (self.first_leaf..).zip(parts).map(encode).collect()
+    }
+
+    /// Encodes a column as Parquet's own writer does.
     fn encode(
         mut self,
         field: &Field,
         batches: &[RecordBatch],
-        chunks: &[Chunk],
-    ) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
+        chunks: &[Rows],
+    ) -> Result<Vec<Leaf>, ParquetError> {
         let hashes: Vec<ArrayRef> = match field.name().as_str() {
             ID_HASH => batches.iter().map(id_hashes).collect(),
             _ => Vec::new(),
@@ -181,14 +246,67 @@ impl Column {
         for chunk in chunks {
             let rows = match chunk {
                 _ if is_empty => new_null_array(field.data_type(), chunk.len()),
-                Chunk::Run { batch, from, rows } => parts[*batch].slice(*from, *rows),
-                Chunk::Places(places) => interleave(&parts, places)?,
+                Rows::Run { batch, from, rows } => parts[*batch].slice(*from, *rows),
+                Rows::Places(places) => interleave(&parts, places)?,
             };
             for (leaf, values) in self.leaves.iter_mut().zip(compute_leaves(field, &rows)?) {
                 leaf.write(&values)?;
             }
         }
-        self.leaves.into_iter().map(ArrowColumnWriter::close).collect()
+        let close = |leaf: ArrowColumnWriter| leaf.close().map(Leaf::Other);
+        self.leaves.into_iter().map(close).collect()
+    }
+}
+
+/// The rows of a row group: in order, and batch by batch.
+#[derive(Debug)]
+pub struct Places {
+    /// For each row, which of `batches` it is in, and where.
+    rows: Vec<(u32, u32)>,
+    /// Those that have rows here, by their numbers among all, and which of `order` are in each.
+    batches: Vec<(usize, Range<usize>)>,
+    /// The places of all rows, batch by batch.
+    order: Vec<u32>,
+}
+
+impl Places {
+    /// `rows` are of `batches` batches.
+    fn of(rows: &[RowAt], batches: usize) -> Places {
+        let mut counts = vec![0; batches];
+        for row in rows {
+            counts[row.batch as usize] += 1;
+        }
+        let (mut used, mut numbers, mut end) = (Vec::new(), vec![0; batches], 0);
+        for (batch, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            numbers[batch] = used.len() as u32;
+            used.push((batch, end..end + count));
+            end += count;
+        }
+        let mut nexts: Vec<usize> = used.iter().map(|(_, range)| range.start).collect();
+        let mut order = vec![0; rows.len()];
+        for (place, row) in (0..).zip(rows) {
+            let next = &mut nexts[numbers[row.batch as usize] as usize];
+            order[*next] = place;
+            *next += 1;
+        }
+        let rows = rows.iter().map(|row| (numbers[row.batch as usize], row.row)).collect();
+        Places { rows, batches: used, order }
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Which of the used batches a row is in, and where.
+    #[inline(always)]
+    fn at(&self, place: usize) -> (usize, usize) {
+        let (batch, row) = self.rows[place];
+        (batch as usize, row as usize)
+    }
+
+    /// The places of the rows of each batch that is used.
+    fn by_batch(&self) -> impl Iterator<Item = &[u32]> {
+        self.batches.iter().map(|(_, range)| &self.order[range.clone()])
     }
 }
 
@@ -200,7 +318,7 @@ fn id_hashes(batch: &RecordBatch) -> ArrayRef {
 }
 
 /// Rows that are gathered at a time.
-enum Chunk {
+enum Rows {
     /// Nothing has to be copied.
     Run {
         batch: usize,
@@ -210,22 +328,22 @@ enum Chunk {
     Places(Vec<(usize, usize)>),
 }
 
-impl Chunk {
-    fn of(rows: &[RowAt]) -> Chunk {
+impl Rows {
+    fn of(rows: &[RowAt]) -> Rows {
         let places: Vec<_> =
             rows.iter().map(|row| (row.batch as usize, row.row as usize)).collect();
         match places.first() {
             Some(&(batch, from)) if (from..).zip(&places).all(|(row, at)| *at == (batch, row)) => {
-                Chunk::Run { batch, from, rows: places.len() }
+                Rows::Run { batch, from, rows: places.len() }
             }
-            _ => Chunk::Places(places),
+            _ => Rows::Places(places),
         }
     }
 
     fn len(&self) -> usize {
         match self {
-            Chunk::Run { rows, .. } => *rows,
-            Chunk::Places(places) => places.len(),
+            Rows::Run { rows, .. } => *rows,
+            Rows::Places(places) => places.len(),
         }
     }
 }
@@ -235,14 +353,21 @@ pub fn joined(batches: &[RecordBatch]) -> Result<RecordBatch, arrow::error::Arro
     concat_batches(&batches[0].schema(), batches)
 }
 
+impl Effort {
+    fn level(self) -> ZstdLevel {
+        let level = match self {
+            Effort::Quick => 1,
+            Effort::Thorough => 6,
+        };
+        ZstdLevel::try_new(level).expect("zstd has these levels")
+    }
+}
+
 fn properties(effort: Effort) -> WriterProperties {
-    let level = match effort {
-        Effort::Quick => 1,
-        Effort::Thorough => 6,
-    };
-    let level = ZstdLevel::try_new(level).expect("zstd has these levels");
+    let frame = KeyValue::new(FRAME_KEY.to_owned(), FRAME_VALUES.to_string());
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+        .set_key_value_metadata(Some(vec![frame]))
+        .set_compression(Compression::ZSTD(effort.level()))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_size_limit(PAGE_BYTES)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
@@ -258,7 +383,7 @@ fn properties(effort: Effort) -> WriterProperties {
         .set_column_dictionary_enabled(time.clone(), false)
         .set_column_encoding(time, Encoding::DELTA_BINARY_PACKED);
     // Every value is another: a dictionary would only be given up after a megabyte of it.
-    for unique in ["eventid", "requestid"] {
+    for unique in UNIQUE {
         let column = ColumnPath::from(unique);
         properties = properties
             .set_column_dictionary_enabled(column.clone(), false)
@@ -280,3 +405,6 @@ fn properties(effort: Effort) -> WriterProperties {
     }
     properties.build()
 }
+
+#[cfg(test)]
+mod tests;
