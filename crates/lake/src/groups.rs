@@ -14,6 +14,7 @@
 
 pub mod codes;
 mod counted;
+mod merge;
 mod merged;
 mod scan;
 mod term;
@@ -34,6 +35,7 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::scalar::ScalarValue;
 
+pub use merge::merging;
 use scan::Groups;
 pub use scan::files_of;
 pub use term::Term;

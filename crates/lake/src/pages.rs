@@ -10,6 +10,7 @@
 //! key of a map, [`picks`] what single rows have in any leaf.
 
 mod deltas;
+mod dictionary;
 pub mod entries;
 mod header;
 pub mod micros;
@@ -32,9 +33,11 @@ use parquet::file::page_index::offset_index::PageLocation;
 
 use crate::cache::Cache;
 use crate::table::file::{DataFile, Reader};
+use crate::table::write::chunk::FRAME_KEY;
+use dictionary::Dictionary;
 use header::{Header, Kind, header};
 use numbers::{is_all, numbers};
-use values::{Dictionary, Values, Width, is_dictionary, length};
+use values::{Values, Width, is_dictionary, length};
 
 /// The bytes of a leaf in a row group, or those of some of its pages. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -269,7 +272,7 @@ impl Leaf {
         level
     }
 
-    /// The page at a position of the file: its header, its bytes and where it ends.
+    /// The page at a position of the file: its header, its bytes as they are stored, and where it ends.
     fn page_at(&self, at: u64) -> Result<(Header, Bytes, u64)> {
         let bytes = self.bytes.from(at)?;
         let (header, begin) = header(&bytes)?;
@@ -283,19 +286,26 @@ impl Leaf {
         }
         let end = begin.checked_add(header.stored).filter(|end| *end <= bytes.len());
         let end = end.ok_or_else(cut_short)?;
-        let compression = chunk.compression();
-        let body = unpacked::unpacked(bytes.slice(begin..end), compression, header.bytes)?;
-        Ok((header, body, at + end as u64))
+        Ok((header, bytes.slice(begin..end), at + end as u64))
     }
 
-    fn dictionary_of(&self, header: &Header, body: Bytes) -> Result<Arc<Dictionary>> {
-        let dictionary = Arc::new(Dictionary::new(body, header.count, self.width()?)?);
+    fn dictionary_of(&self, header: &Header, stored: &[u8]) -> Result<Arc<Dictionary>> {
+        let (compression, width) = (self.chunk().compression(), self.width()?);
+        let frame = self.frame_values();
+        let dictionary = Arc::new(Dictionary::new(header, stored, compression, width, frame)?);
         if let Known::Wanted { key, is_scan } = self.dictionary
             && !(is_scan && header.bytes > SCANNED_BYTES_MAX)
         {
-            DICTIONARIES.put(key, dictionary.clone(), dictionary.memory(is_scan));
+            DICTIONARIES.put(key, dictionary.clone(), dictionary.memory());
         }
         Ok(dictionary)
+    }
+
+    /// How many values the frames of a dictionary have, if the file says it.
+    fn frame_values(&self) -> Option<usize> {
+        let known = self.metadata.file_metadata().key_value_metadata()?;
+        let frame = known.iter().find(|known| known.key == FRAME_KEY)?;
+        frame.value.as_deref()?.parse().ok().filter(|values| *values > 0)
     }
 
     /// What lies before the pages, if the file says where these lie.
@@ -307,9 +317,9 @@ impl Leaf {
         if self.locations().first().is_none_or(|first| first.offset.cast_unsigned() <= start) {
             return Ok(None);
         }
-        let (header, body, _) = self.page_at(start)?;
+        let (header, stored, _) = self.page_at(start)?;
         match header.kind {
-            Kind::Dictionary => self.dictionary_of(&header, body).map(Some),
+            Kind::Dictionary => self.dictionary_of(&header, &stored).map(Some),
             Kind::Values => Ok(None),
         }
     }
@@ -416,11 +426,13 @@ impl<'a> Pages<'a> {
         } else if !self.locations.is_empty() || self.at >= self.end {
             return Ok(None);
         }
-        let (header, mut body, end) = self.leaf.page_at(self.at)?;
+        let (header, stored, end) = self.leaf.page_at(self.at)?;
         self.at = end;
         if header.kind == Kind::Dictionary {
-            return Ok(Some(Read::Dictionary(self.leaf.dictionary_of(&header, body)?)));
+            return Ok(Some(Read::Dictionary(self.leaf.dictionary_of(&header, &stored)?)));
         }
+        let compression = self.leaf.chunk().compression();
+        let mut body = unpacked::unpacked(stored, compression, header.bytes)?;
         let (places, encoding, width) = (header.count, header.encoding, self.width);
         let needed = self.needed(places);
         self.next += 1;

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use crate::files::LogFiles;
-use crate::groups::files_of;
+use crate::groups::{files_of, merging};
 use crate::record::DecodeError;
 use crate::scan::STORE_URL;
 use crate::sql::{self, Limits, QueryError, text};
@@ -93,7 +93,7 @@ pub async fn prepare(
     let frame = DataFrame::new(session.state(), prepared.plan);
     let context = Arc::new(frame.task_ctx());
     let plan = frame.create_physical_plan().await.map_err(planning_failure)?;
-    let plan = yielding(plan).map_err(failure)?;
+    let plan = merging(plan).and_then(yielding).map_err(failure)?;
     Ok(PreparedQuery { columns: prepared.columns, plan, context })
 }
 

@@ -1,8 +1,8 @@
 //! A table of groups and their counts.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -122,14 +122,18 @@ impl TableProvider for Groups {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Ok(Arc::new(CountExec {
+        let counting = Counting {
             plan: self.plan.clone(),
+            units,
+            next: AtomicUsize::new(0),
+            counted: Mutex::default(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        };
+        Ok(Arc::new(CountExec {
+            counting: Arc::new(counting),
             projection: projection.cloned(),
             schema,
-            units: Arc::new(units),
-            next: Arc::default(),
             properties: Arc::new(properties),
-            metrics: ExecutionPlanMetricsSet::new(),
         }))
     }
 }
@@ -141,22 +145,122 @@ enum Unit {
     Memory(RecordBatch),
 }
 
+/// What is to be counted and how far that is.
 #[derive(Debug)]
-struct CountExec {
+pub struct Counting {
     plan: Arc<Plan>,
+    units: Vec<Unit>,
+    /// The first unit that nobody has taken.
+    next: AtomicUsize,
+    /// Of units that were taken, but that nobody has passed on.
+    counted: Mutex<Vec<Counted>>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// What was counted for one who puts groups together.
+pub enum Merge {
+    /// All that was left.
+    Whole(Merged),
+    /// There are more groups than that; what was counted so far waits for [`CountExec`].
+    TooMuch,
+}
+
+impl Counting {
+    pub fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    /// The types of the groups.
+    pub fn types(&self) -> Vec<DataType> {
+        self.plan.groups.iter().map(|term| term.data_type.clone()).collect()
+    }
+
+    /// Does anybody ask how many rows a group has?
+    pub fn is_counted(&self) -> bool {
+        self.plan.is_counted
+    }
+
+    /// Counts in the next unit; `partition` is whose metrics show it.
+    async fn next(&self, partition: usize) -> Result<Option<Counted>> {
+        let waiting = self.counted.lock().expect("no holder of this lock can panic").pop();
+        if waiting.is_some() {
+            return Ok(waiting);
+        }
+        let Some(unit) = self.units.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
+            return Ok(None);
+        };
+        // Rows that were read, not those that come out.
+        let rows = MetricBuilder::new(&self.metrics).output_rows(partition);
+        let bytes = MetricBuilder::new(&self.metrics).counter("bytes_scanned", partition);
+        match unit {
+            Unit::File(file, row_group) => {
+                let counted = self.plan.count_in(file, *row_group).await;
+                let (counted, read_rows, read_bytes) =
+                    counted.map_err(|error| blamed(file, error))?;
+                rows.add(read_rows);
+                bytes.add(read_bytes);
+                Ok(Some(counted))
+            }
+            Unit::Memory(batch) => {
+                rows.add(batch.num_rows());
+                self.plan.count(&Columns::Memory(batch.clone())).map(Some)
+            }
+        }
+    }
+
+    /// Counts as long as there are units, and puts the groups together.
+    pub async fn merge(&self, partition: usize) -> Result<Merge> {
+        let mut merged = Merged::new(&self.types())?;
+        while let Some(counted) = self.next(partition).await? {
+            let is_much = counted.counts.len() > MERGED_MAX;
+            match is_much {
+                true => self.put_back(counted),
+                false => merged.add(&counted)?,
+            }
+            if is_much || merged.is_full() {
+                self.put_back_merged(merged)?;
+                return Ok(Merge::TooMuch);
+            }
+            // Nothing comes out for long, and the thread is wanted by others as well.
+            tokio::task::yield_now().await;
+        }
+        Ok(Merge::Whole(merged))
+    }
+
+    fn put_back(&self, counted: Counted) {
+        self.counted.lock().expect("no holder of this lock can panic").push(counted);
+    }
+
+    /// Leaves what was put together to [`CountExec`].
+    pub fn put_back_merged(&self, mut merged: Merged) -> Result<()> {
+        if let Some(counted) = merged.take()? {
+            self.put_back(counted);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+pub struct CountExec {
+    pub counting: Arc<Counting>,
     projection: Option<Vec<usize>>,
     schema: SchemaRef,
-    units: Arc<Vec<Unit>>,
-    /// The first unit that nobody has taken.
-    next: Arc<AtomicUsize>,
     properties: Arc<PlanProperties>,
-    metrics: ExecutionPlanMetricsSet,
+}
+
+impl CountExec {
+    /// Does it give all groups and the counts, if they are asked for?
+    pub fn is_whole(&self) -> bool {
+        let columns = self.counting.plan.groups.len() + usize::from(self.counting.is_counted());
+        let all = 0..columns;
+        self.projection.as_ref().is_none_or(|projection| projection.iter().copied().eq(all))
+    }
 }
 
 /// The files whose rows a node of a plan counts.
 pub fn files_of(node: &Arc<dyn ExecutionPlan>) -> Vec<Arc<DataFile>> {
-    let Some(counting) = node.downcast_ref::<CountExec>() else { return Vec::new() };
-    let files = counting.units.iter().filter_map(|unit| match unit {
+    let Some(node) = node.downcast_ref::<CountExec>() else { return Vec::new() };
+    let files = node.counting.units.iter().filter_map(|unit| match unit {
         Unit::File(file, _) => Some(file.clone()),
         Unit::Memory(_) => None,
     });
@@ -167,7 +271,7 @@ pub fn files_of(node: &Arc<dyn ExecutionPlan>) -> Vec<Arc<DataFile>> {
 
 impl DisplayAs for CountExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CountExec: units={}", self.units.len())
+        write!(f, "CountExec: units={}", self.counting.units())
     }
 }
 
@@ -207,33 +311,15 @@ impl ExecutionPlan for CountExec {
     }
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        // Rows that were read, not those that come out.
-        let rows = MetricBuilder::new(&self.metrics).output_rows(partition);
-        let bytes = MetricBuilder::new(&self.metrics).counter("bytes_scanned", partition);
-        let (plan, units, next) = (self.plan.clone(), self.units.clone(), self.next.clone());
-        let (projection, schema) = (self.projection.clone(), self.schema.clone());
-        let types: Vec<DataType> = plan.groups.iter().map(|term| term.data_type.clone()).collect();
-        let counts = stream::try_unfold(Some(Merged::new(&types)?), move |merged| {
-            let (plan, units, next) = (plan.clone(), units.clone(), next.clone());
-            let (projection, rows, bytes) = (projection.clone(), rows.clone(), bytes.clone());
+        let (counting, projection) = (self.counting.clone(), self.projection.clone());
+        let merged = Merged::new(&counting.types())?;
+        let counts = stream::try_unfold(Some(merged), move |merged| {
+            let (counting, projection) = (counting.clone(), projection.clone());
             async move {
                 let Some(mut merged) = merged else { return Ok(None) };
+                let plan = &counting.plan;
                 let batch = |counted: Counted| plan.batch(counted, projection.as_deref());
-                while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let counted = match unit {
-                        Unit::File(file, row_group) => {
-                            let counted = plan.count_in(file, *row_group).await;
-                            let (counted, read_rows, read_bytes) =
-                                counted.map_err(|error| blamed(file, error))?;
-                            rows.add(read_rows);
-                            bytes.add(read_bytes);
-                            counted
-                        }
-                        Unit::Memory(batch) => {
-                            rows.add(batch.num_rows());
-                            plan.count(&Columns::Memory(batch.clone()))?
-                        }
-                    };
+                while let Some(counted) = counting.next(partition).await? {
                     // What is only told apart is put together above, once.
                     if !plan.is_counted || counted.counts.len() > MERGED_MAX {
                         return Ok(Some((batch(counted)?, Some(merged))));
@@ -251,11 +337,11 @@ impl ExecutionPlan for CountExec {
                 rest.map(|counted| Ok((batch(counted)?, None))).transpose()
             }
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counts)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), counts)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        Some(self.counting.metrics.clone_inner())
     }
 }
 

@@ -132,9 +132,10 @@ impl Term {
         Ok((groups.into(), distinct))
     }
 
-    /// The groups of times that come in order, if the expression keeps that order: it is evaluated for
-    /// one time of each stride, and for all of a stride only where it changes within.
-    fn groups_in_order(&self, times: &ArrayRef) -> Option<(Vec<u32>, ArrayRef)> {
+    /// The groups of times that come in order, if the expression keeps that order: the rows from which
+    /// on a group goes, ascending, its number, and the values of the numbers. The expression is evaluated
+    /// for one time of each stride, and for all of a stride only where it changes within.
+    pub fn runs(&self, times: &ArrayRef) -> Option<(Vec<(u32, u32)>, ArrayRef)> {
         let values = times.as_primitive_opt::<TimestampMicrosecondType>()?;
         let is_in_order = values.null_count() == 0 && values.values().is_sorted();
         if !self.is_monotone || !is_in_order || values.len() < 2 * STRIDE {
@@ -157,10 +158,16 @@ impl Term {
         }
         rows.push(last);
         let (of_chosen, distinct) = evaluate(&rows).ok()?;
-        let mut groups = Vec::with_capacity(values.len());
-        let nexts = rows.iter().skip(1).copied().chain([last + 1]);
-        for (next, group) in nexts.zip(of_chosen) {
-            groups.resize(next as usize, group);
+        Some((rows.into_iter().zip(of_chosen).collect(), distinct))
+    }
+
+    /// The same for each row.
+    fn groups_in_order(&self, times: &ArrayRef) -> Option<(Vec<u32>, ArrayRef)> {
+        let (runs, distinct) = self.runs(times)?;
+        let mut groups = Vec::with_capacity(times.len());
+        let nexts = runs.iter().skip(1).map(|(row, _)| *row as usize).chain([times.len()]);
+        for (next, (_, group)) in nexts.zip(&runs) {
+            groups.resize(next, *group);
         }
         Some((groups, distinct))
     }

@@ -21,6 +21,7 @@ use super::counted::Counted;
 use super::merged::Merged;
 use super::term::{Term, numbered};
 use crate::pages::Leaf;
+use crate::pages::micros::micros;
 use crate::pages::picks::picks;
 use crate::prune::leaf_of;
 use crate::table::file::DataFile;
@@ -32,8 +33,8 @@ struct TimePage {
     max: i64,
 }
 
-/// The groups of a row group's times, with how many rows it has and how many bytes were read, if reading
-/// half of the pages or less is enough for that.
+/// The groups of a row group's times, with how many rows it has and how many bytes were read; `None` if
+/// they are not in order, or the expression does not keep that.
 pub async fn count_times(
     file: &Arc<DataFile>,
     row_group: usize,
@@ -45,10 +46,40 @@ pub async fn count_times(
     }
     let metadata = file.metadata().await?;
     let Some(place) = leaf_of(&metadata, column) else { return Ok(None) };
-    let Some(pages) = pages(&metadata, row_group, place) else { return Ok(None) };
     let array = |times: Vec<i64>| -> ArrayRef {
         Arc::new(TimestampMicrosecondArray::from(times).with_data_type(data_type.clone()))
     };
+    if let Some(pages) = pages(&metadata, row_group, place)
+        && let Some((counted, bytes)) =
+            count_pages(file, (row_group, place), &pages, term, array).await?
+    {
+        let rows = pages.iter().map(|page| page.rows.len()).sum();
+        return Ok(Some((counted, rows, bytes)));
+    }
+    let Some(leaf) = Leaf::fetch(file, row_group, &[column]).await?.pop().flatten() else {
+        return Ok(None);
+    };
+    let Some(times) = micros(&leaf)?.map(array) else { return Ok(None) };
+    let Some((runs, values)) = term.runs(&times) else { return Ok(None) };
+    let mut counts = vec![0; values.len()];
+    let nexts = runs.iter().skip(1).map(|(row, _)| *row).chain([times.len() as u32]);
+    for (next, (row, group)) in nexts.zip(&runs) {
+        counts[*group as usize] += i64::from(next - row);
+    }
+    let found = (0..).zip(counts).filter(|(_, count)| *count > 0);
+    let (places, counts) = found.unzip();
+    let counted = Counted { values: vec![values], places: vec![places], counts };
+    Ok(Some((counted, times.len(), leaf.bytes())))
+}
+
+/// The same, and how many bytes were read, if reading half of the pages or less is enough for that.
+async fn count_pages(
+    file: &Arc<DataFile>,
+    (row_group, place): (usize, usize),
+    pages: &[TimePage],
+    term: &Term,
+    array: impl Fn(Vec<i64>) -> ArrayRef,
+) -> Result<Option<(Counted, usize)>> {
     let ends = array(pages.iter().flat_map(|page| [page.min, page.max]).collect());
     // An error is for the usual way.
     let Ok(of_ends) = term.evaluate(&ends) else { return Ok(None) };
@@ -79,8 +110,7 @@ pub async fn count_times(
         let (groups, values) = term.groups(&codes)?;
         merged.add(&Counted::of(&[groups], vec![values], rows.len()))?;
     }
-    let rows = usize::try_from(metadata.row_group(row_group).num_rows()).unwrap_or(0);
-    Ok(merged.take()?.map(|counted| (counted, rows, bytes)))
+    Ok(merged.take()?.map(|counted| (counted, bytes)))
 }
 
 /// What the page index says of a leaf of times; `None` if it does not say it of every page, or some row

@@ -10,7 +10,7 @@
 use parquet::errors::Result;
 
 use super::texts::{Coded, Texts};
-use super::{Dictionary, Leaf, Read, Values, Wanted, cut_short};
+use super::{Leaf, Read, Values, Wanted, cut_short};
 
 /// A place in a leaf of a map: the row, and the entry's number in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +117,7 @@ fn places(keys: &Leaf, key: &str, wanted: Option<&[u32]>) -> Result<Vec<Place>> 
     while let Some(page) = pages.next(|page| wanted.is_none_or(|wanted| wanted.any_in(page)))? {
         let page = match page {
             Read::Dictionary(dictionary) => {
-                is_key = codes_of(&dictionary, key);
+                is_key = dictionary.codes_of(|text| text == key.as_bytes())?;
                 if keys.is_all_coded() && !is_key.contains(&true) {
                     return Ok(places);
                 }
@@ -154,10 +154,4 @@ fn places(keys: &Leaf, key: &str, wanted: Option<&[u32]>) -> Result<Vec<Place>> 
         })?;
     }
     Ok(places)
-}
-
-/// For each code, whether it is that of the key.
-fn codes_of(dictionary: &Dictionary, key: &str) -> Vec<bool> {
-    let texts = (0..dictionary.texts.len() as u32).map(|code| dictionary.text(code));
-    texts.map(|text| text == Some(key.as_bytes())).collect()
 }

@@ -197,8 +197,7 @@ impl Values {
             let value = match (place, &codes) {
                 (None, _) => None,
                 (Some(place), Some(codes)) => {
-                    let text = dictionary.and_then(|dictionary| dictionary.text(codes[*place]));
-                    Some(text.ok_or_else(cut_short)?)
+                    Some(dictionary.ok_or_else(cut_short)?.value(codes[*place])?)
                 }
                 (Some(place), None) => {
                     for _ in read..*place {

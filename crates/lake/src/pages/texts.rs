@@ -134,9 +134,7 @@ impl WantedCodes {
     /// What a leaf's dictionary says; no pages are read.
     pub fn of(leaf: &Leaf, is_wanted: impl Fn(&[u8]) -> bool) -> Result<WantedCodes> {
         match leaf.pages()?.next(|_| false)? {
-            Some(Read::Dictionary(dictionary)) => {
-                Ok(Self::in_dictionary(leaf, &dictionary, is_wanted))
-            }
+            Some(Read::Dictionary(dictionary)) => Self::in_dictionary(leaf, &dictionary, is_wanted),
             _ => Ok(WantedCodes::default()),
         }
     }
@@ -145,12 +143,11 @@ impl WantedCodes {
         leaf: &Leaf,
         dictionary: &Dictionary,
         is_wanted: impl Fn(&[u8]) -> bool,
-    ) -> WantedCodes {
-        let texts = (0..dictionary.texts.len() as u32).map(|code| dictionary.text(code));
-        let of_codes: Vec<bool> = texts.map(|text| text.is_some_and(&is_wanted)).collect();
+    ) -> Result<WantedCodes> {
+        let of_codes = dictionary.codes_of(is_wanted)?;
         let mut wanted = (0..).zip(&of_codes).filter(|(_, wanted)| **wanted).map(|(code, _)| code);
         let lone = wanted.next().filter(|_| wanted.next().is_none());
-        WantedCodes { of_codes, lone, is_all: leaf.is_all_coded() }
+        Ok(WantedCodes { of_codes, lone, is_all: leaf.is_all_coded() })
     }
 
     /// Is it certain that no row has a wanted text?
@@ -190,9 +187,12 @@ pub fn rows_with(
     while next < rows.end {
         let values = match pages.next(|page| needed.any_in(page))?.ok_or_else(cut_short)? {
             Read::Dictionary(dictionary) => {
-                let wanted = wanted.get_or_insert_with(|| {
-                    WantedCodes::in_dictionary(leaf, &dictionary, &is_wanted)
-                });
+                let wanted = match &mut wanted {
+                    Some(wanted) => wanted,
+                    None => {
+                        wanted.insert(WantedCodes::in_dictionary(leaf, &dictionary, &is_wanted)?)
+                    }
+                };
                 if wanted.is_none() {
                     return Ok(holds);
                 }
@@ -264,7 +264,7 @@ pub(super) struct Texts {
 impl Texts {
     pub fn begin(&mut self, dictionary: Arc<Dictionary>) {
         self.is_mixed |= self.dictionary.is_some();
-        self.numbers = vec![NONE; dictionary.texts.len()];
+        self.numbers = vec![NONE; dictionary.len()];
         self.dictionary = Some(dictionary);
         self.first = None;
     }
@@ -361,10 +361,7 @@ impl Texts {
             None => return Err(cut_short()),
         }
         let dictionary = self.dictionary.take().ok_or_else(cut_short)?;
-        let number = match dictionary.text(code) {
-            Some(text) => self.push(text),
-            None => Err(cut_short()),
-        };
+        let number = dictionary.value(code).and_then(|text| self.push(text));
         self.dictionary = Some(dictionary);
         let number = number?;
         self.numbers[code as usize] = number;

@@ -1,9 +1,5 @@
 //! What is in a page once it is decompressed.
 
-use std::sync::OnceLock;
-
-use arrow::array::StringArray;
-use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::errors::{ParquetError, Result};
@@ -99,55 +95,6 @@ impl Values {
     }
 }
 
-/// Texts by their codes.
-#[derive(Debug)]
-pub struct Dictionary {
-    pub bytes: Bytes,
-    /// Where each begins and ends.
-    pub texts: Vec<(u32, u32)>,
-    array: OnceLock<StringArray>,
-}
-
-impl Dictionary {
-    pub fn new(bytes: Bytes, count: usize, width: Width) -> Result<Dictionary> {
-        let mut texts = Vec::with_capacity(count.min(bytes.len() / 4));
-        let mut plain = Plain::new(&bytes, width);
-        for _ in 0..count {
-            plain.skip()?;
-            texts.push((plain.begin as u32, plain.end as u32));
-        }
-        Ok(Dictionary { bytes, texts, array: OnceLock::new() })
-    }
-
-    /// All texts; made when it is first asked for.
-    pub fn array(&self) -> Result<&StringArray> {
-        if let Some(array) = self.array.get() {
-            return Ok(array);
-        }
-        let mut bytes = Vec::with_capacity(self.bytes.len());
-        let mut offsets = Vec::with_capacity(self.texts.len() + 1);
-        offsets.push(0);
-        for code in 0..self.texts.len() as u32 {
-            bytes.extend_from_slice(self.text(code).ok_or_else(cut_short)?);
-            offsets.push(i32::try_from(bytes.len())?);
-        }
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let array = StringArray::try_new(offsets, bytes.into(), None)?;
-        Ok(self.array.get_or_init(|| array))
-    }
-
-    /// How much memory it takes, about, with the array or without it.
-    pub fn memory(&self, with_array: bool) -> usize {
-        let array = self.bytes.len() * usize::from(with_array);
-        self.bytes.len() + array + self.texts.len() * size_of::<(u32, u32)>()
-    }
-
-    pub fn text(&self, code: u32) -> Option<&[u8]> {
-        let (begin, end) = self.texts.get(code as usize)?;
-        self.bytes.get(*begin as usize..*end as usize)
-    }
-}
-
 /// Values one by one, unless they are bits.
 pub struct Plain<'a> {
     bytes: &'a [u8],
@@ -173,6 +120,11 @@ impl<'a> Plain<'a> {
             true => Ok(()),
             false => Err(cut_short()),
         }
+    }
+
+    /// Where the value that was passed last begins and ends.
+    pub fn place(&self) -> (u32, u32) {
+        (self.begin as u32, self.end as u32)
     }
 
     pub fn next(&mut self) -> Result<&'a [u8]> {
