@@ -9,6 +9,7 @@
 
 mod cache;
 pub mod decode;
+mod distinct;
 mod files;
 mod groups;
 mod import;

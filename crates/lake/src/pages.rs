@@ -213,6 +213,13 @@ impl Leaf {
         Some(nulls > 0)
     }
 
+    /// Can it be told by [`texts::present`] which rows have a value, and do most have none?
+    pub fn is_mostly_null(&self) -> bool {
+        let nulls = self.chunk().statistics().and_then(|known| known.null_count_opt());
+        let is_one_level = self.is_flat() && self.chunk().column_descr().max_def_level() == 1;
+        is_one_level && nulls.is_some_and(|nulls| nulls > self.rows() as u64 / 2)
+    }
+
     /// Has every row one value at most?
     pub fn is_flat(&self) -> bool {
         self.chunk().column_descr().max_rep_level() == 0
@@ -337,6 +344,7 @@ impl Leaf {
             defined: descriptor.max_def_level().cast_unsigned().into(),
             repeated: descriptor.max_rep_level().cast_unsigned().into(),
             picked: None,
+            packed: false,
         })
     }
 }
@@ -383,6 +391,8 @@ struct Pages<'a> {
     /// The rows that will be asked for, ascending, if it is known: of a page of flat values, what comes
     /// after the last of them is not looked at.
     picked: Option<&'a [u32]>,
+    /// Are definition levels left as they are, packed?
+    packed: bool,
 }
 
 enum Read {
@@ -437,8 +447,12 @@ impl<'a> Pages<'a> {
         let needed = self.needed(places);
         self.next += 1;
         let repetition = self.levels(&mut body, self.repeated, 0, needed)?;
-        let definition = self.levels(&mut body, self.defined, self.defined, needed)?;
-        Ok(Some(Read::Values(Values { repetition, definition, places, body, encoding, width })))
+        let (definition, packed) = match self.packed {
+            true => (Vec::new(), split_levels(&mut body)?),
+            false => (self.levels(&mut body, self.defined, self.defined, needed)?, Bytes::new()),
+        };
+        let values = Values { repetition, definition, packed, places, body, encoding, width };
+        Ok(Some(Read::Values(values)))
     }
 
     /// How many of the next page's places are looked at.
@@ -458,18 +472,23 @@ impl<'a> Pages<'a> {
         if max == 0 {
             return Ok(Vec::new());
         }
-        let len = length(body, 0).ok_or_else(cut_short)?;
-        body.advance(4);
-        if len > body.len() {
-            return Err(cut_short());
-        }
-        let packed = body.split_to(len);
+        let packed = split_levels(body)?;
         let mut levels = Vec::new();
         if !is_all(&packed, usual, places) {
             levels.reserve(places);
             numbers(&packed, u32::BITS - max.leading_zeros(), places, &mut levels)?;
         }
         Ok(levels)
+    }
+}
+
+/// Takes levels off the front of a page, where they stand behind their length.
+fn split_levels(body: &mut Bytes) -> Result<Bytes> {
+    let len = length(body, 0).ok_or_else(cut_short)?;
+    body.advance(4);
+    match len <= body.len() {
+        true => Ok(body.split_to(len)),
+        false => Err(cut_short()),
     }
 }
 

@@ -17,6 +17,7 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::errors::ParquetError;
 
 use crate::pages::micros::micros;
+use crate::pages::texts::Coded;
 use crate::pages::{Leaf, entries, texts};
 use crate::schema::ID_HASH;
 use crate::table::file::{DataFile, Reader};
@@ -42,6 +43,13 @@ pub struct Codes {
     pub values: ArrayRef,
     /// Are all values different? If not they may be, too.
     pub is_distinct: bool,
+}
+
+impl From<Coded> for Codes {
+    fn from(coded: Coded) -> Codes {
+        let Coded { of_rows, values, is_distinct } = coded;
+        Codes { of_rows: Some(of_rows), values: Arc::new(values), is_distinct }
+    }
 }
 
 impl Codes {
@@ -222,6 +230,19 @@ impl Columns {
         }
     }
 
+    /// The rows that have a value, and the codes of the source in these, where that is quicker than
+    /// looking at all rows.
+    pub fn present(&self, source: &Source) -> Result<Option<(Vec<u32>, Codes)>> {
+        let (Columns::File { leaves, .. }, Source::Text(path)) = (self, source) else {
+            return Ok(None);
+        };
+        let path = path.join(".");
+        let leaf = leaves.iter().find(|(known, _)| *known == path).map(|(_, leaf)| leaf);
+        let Some(leaf) = leaf.filter(|leaf| leaf.is_mostly_null()) else { return Ok(None) };
+        let (rows, coded) = texts::present(leaf)?;
+        Ok(Some((rows, coded.into())))
+    }
+
     /// The codes of a source in the given rows, ascending, or in all.
     pub fn codes(&self, source: &Source, wanted: Option<&[u32]>) -> Result<Codes> {
         let (rows, leaves, plain) = match self {
@@ -253,8 +274,7 @@ impl Columns {
             let message = format!("{source:?} has {} rows of {rows}", coded.of_rows.len());
             return Err(DataFusionError::ParquetError(Box::new(ParquetError::General(message))));
         }
-        let (of_rows, values) = (Some(coded.of_rows), Arc::new(coded.values));
-        Ok(Codes { of_rows, values, is_distinct: coded.is_distinct })
+        Ok(coded.into())
     }
 }
 

@@ -12,13 +12,15 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::Result;
 use foldhash::fast::RandomState;
 
 use super::counted::Counted;
+use crate::distinct::Distinct;
 
 /// Groups that are put together at most, and the bytes of their values.
 const GROUPS_MAX: usize = 1 << 17;
@@ -66,7 +68,7 @@ impl Merged {
     }
 
     pub fn is_full(&self) -> bool {
-        let bytes: usize = self.columns.iter().map(|column| column.bytes).sum();
+        let bytes: usize = self.columns.iter().map(|column| column.distinct.bytes()).sum();
         self.counts.len() >= GROUPS_MAX || bytes >= BYTES_MAX
     }
 
@@ -117,10 +119,9 @@ impl<T: Hash + Eq + Clone> Numbers<T> {
 /// The values of a column, as bytes: of texts their own, of others those of Arrow's rows.
 #[derive(Debug)]
 struct Values {
-    numbers: Numbers<Arc<[u8]>>,
+    distinct: Distinct,
     /// None for texts.
     converter: Option<RowConverter>,
-    bytes: usize,
 }
 
 /// A text that is not there; no text is like this.
@@ -134,7 +135,7 @@ impl Values {
             DataType::Utf8 => None,
             other => Some(RowConverter::new(vec![SortField::new(other.clone())])?),
         };
-        Ok(Values { numbers: Numbers::default(), converter, bytes: 0 })
+        Ok(Values { distinct: Distinct::default(), converter })
     }
 
     /// The numbers of the values at these places.
@@ -166,38 +167,32 @@ impl Values {
         let number_of = |place: &u32| {
             let place = *place as usize;
             if known[place] == UNKNOWN {
-                known[place] = self.number_of(value(place));
+                known[place] = self.distinct.number_of(value(place));
             }
             known[place]
         };
         places.iter().map(number_of).collect()
     }
 
-    fn number_of(&mut self, value: &[u8]) -> u32 {
-        if let Some(number) = self.numbers.of.get(value) {
-            return *number;
-        }
-        self.bytes += value.len();
-        self.numbers.number_of(value.into())
-    }
-
     fn take(&mut self) -> Result<ArrayRef> {
-        let values = std::mem::take(&mut self.numbers).all;
-        self.bytes = 0;
+        let distinct = std::mem::take(&mut self.distinct);
         match &self.converter {
             None => {
-                let text = |value: &Arc<[u8]>| match value.as_ref() {
-                    NULL => Ok(None),
-                    text => std::str::from_utf8(text).map(|text| Some(text.to_owned())),
-                };
-                let texts = values.iter().map(text).collect::<Result<StringArray, _>>();
-                Ok(Arc::new(
-                    texts.map_err(|e| arrow::error::ArrowError::from_external_error(e.into()))?,
-                ))
+                let mut texts = StringBuilder::with_capacity(distinct.len(), distinct.bytes());
+                for value in distinct.values() {
+                    match value {
+                        NULL => texts.append_null(),
+                        text => texts.append_value(
+                            std::str::from_utf8(text)
+                                .map_err(|e| ArrowError::from_external_error(e.into()))?,
+                        ),
+                    }
+                }
+                Ok(Arc::new(texts.finish()))
             }
             Some(converter) => {
                 let parser = converter.parser();
-                let rows = values.iter().map(|value| parser.parse(value));
+                let rows = distinct.values().map(|value| parser.parse(value));
                 let mut columns = converter.convert_rows(rows)?;
                 Ok(columns.remove(0))
             }
@@ -209,7 +204,7 @@ impl Values {
 mod tests {
     use std::collections::BTreeMap;
 
-    use arrow::array::BooleanArray;
+    use arrow::array::{BooleanArray, StringArray};
 
     use super::*;
 

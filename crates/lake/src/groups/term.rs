@@ -23,8 +23,8 @@ use super::codes::{Codes, Source};
 
 /// The name under which an expression knows the value of its source.
 const VALUE: &str = "v";
-/// Of times in order, so many are tried at once.
-const STRIDE: usize = 256;
+/// Of times in order, one of so many is tried, and all of those between two that differ.
+const STRIDE: usize = 64;
 
 /// An expression of one source.
 #[derive(Debug, Clone)]
@@ -170,6 +170,13 @@ impl Term {
             groups.resize(next, *group);
         }
         Some((groups, distinct))
+    }
+
+    /// Is it certain not to be true without a value?
+    pub fn wants_value(&self) -> bool {
+        let none = new_null_array(&self.source.data_type(), 0);
+        let of_null = self.evaluate(&none).and_then(|value| Ok(cast(&value, &DataType::Boolean)?));
+        of_null.is_ok_and(|value| value.as_boolean().iter().all(|holds| holds != Some(true)))
     }
 
     /// Whether the expression is true, for each row.

@@ -21,8 +21,7 @@ use super::counted::Counted;
 use super::merged::Merged;
 use super::term::{Term, numbered};
 use crate::pages::Leaf;
-use crate::pages::micros::micros;
-use crate::pages::picks::picks;
+use crate::pages::micros::{micros, micros_in};
 use crate::prune::leaf_of;
 use crate::table::file::DataFile;
 
@@ -60,7 +59,13 @@ pub async fn count_times(
         return Ok(None);
     };
     let Some(times) = micros(&leaf)?.map(array) else { return Ok(None) };
-    let Some((runs, values)) = term.runs(&times) else { return Ok(None) };
+    let counted = counted(&times, term);
+    Ok(counted.map(|counted| (counted, times.len(), leaf.bytes())))
+}
+
+/// How often each group occurs, if the times are in order.
+fn counted(times: &ArrayRef, term: &Term) -> Option<Counted> {
+    let (runs, values) = term.runs(times)?;
     let mut counts = vec![0; values.len()];
     let nexts = runs.iter().skip(1).map(|(row, _)| *row).chain([times.len() as u32]);
     for (next, (row, group)) in nexts.zip(&runs) {
@@ -68,8 +73,7 @@ pub async fn count_times(
     }
     let found = (0..).zip(counts).filter(|(_, count)| *count > 0);
     let (places, counts) = found.unzip();
-    let counted = Counted { values: vec![values], places: vec![places], counts };
-    Ok(Some((counted, times.len(), leaf.bytes())))
+    Some(Counted { values: vec![values], places: vec![places], counts })
 }
 
 /// The same, and how many bytes were read, if reading half of the pages or less is enough for that.
@@ -90,7 +94,8 @@ async fn count_pages(
             places.push(ends[0]);
             counts.push(page.rows.len() as i64);
         } else {
-            rows.extend(page.rows.clone().map(|row| row as u32));
+            // One row of a page is enough for all of it.
+            rows.push(page.rows.start as u32);
         }
     }
     if places.len() * 2 < pages.len() {
@@ -102,13 +107,18 @@ async fn count_pages(
     if !rows.is_empty() {
         let leaves = Leaf::fetch_rows(file, row_group, &[(place, rows.as_slice())]).await?;
         bytes += leaves[0].bytes();
-        let picks = picks(&leaves[0], &rows)?;
-        let time = |row| Some(i64::from_le_bytes(picks.value(row)?.try_into().ok()?));
-        let times: Option<Vec<i64>> = (0..rows.len()).map(time).collect();
-        let Some(times) = times else { return Ok(None) };
-        let codes = Codes { of_rows: None, values: array(times), is_distinct: false };
-        let (groups, values) = term.groups(&codes)?;
-        merged.add(&Counted::of(&[groups], vec![values], rows.len()))?;
+        let Some(times) = micros_in(&leaves[0], &rows)? else { return Ok(None) };
+        let times = array(times);
+        match counted(&times, term) {
+            Some(counted) => merged.add(&counted)?,
+            // They may be too few to be tried one by one.
+            None => {
+                let rows = times.len();
+                let codes = Codes { of_rows: None, values: times, is_distinct: false };
+                let (groups, values) = term.groups(&codes)?;
+                merged.add(&Counted::of(&[groups], vec![values], rows))?;
+            }
+        }
     }
     Ok(merged.take()?.map(|counted| (counted, bytes)))
 }

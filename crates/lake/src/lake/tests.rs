@@ -381,6 +381,10 @@ async fn counting_by_codes_gives_what_counting_by_values_gives() {
         "element_at(requestParameters, 'nothing'), count(*) FROM t GROUP BY 1",
         "count(*) FROM t WHERE element_at(requestParameters, 'bucketName') = 'bucket-1' AND eventTime > '2026-03-01 00:00:00'",
         "requestID, count(*) FROM t WHERE userIdentity.principalId IN ('AIDA7', 'AIDA2990', 'AIDA3490') GROUP BY 1",
+        // More groups than are merged at once.
+        "userIdentity.principalId, eventName, count(*) FROM t GROUP BY 1, 2",
+        "x.n, count(*) FROM (SELECT eventName, count(*) AS n FROM t GROUP BY 1) AS x GROUP BY 1",
+        "a.n, b.n FROM (SELECT eventName, count(*) AS n FROM t GROUP BY 1) AS a JOIN (SELECT eventName, count(*) AS n FROM t GROUP BY 1) AS b ON a.eventName = b.eventName",
     ];
     for query in counted {
         let by_codes = format!("SELECT {query}");
@@ -419,6 +423,8 @@ async fn counting_by_codes_gives_what_counting_by_values_gives() {
     for query in left_alone {
         assert!(!world.plan(query).await.contains("CountExec"), "{query}");
     }
+    let merged = "SELECT eventName, count(*) AS n FROM t GROUP BY 1 ORDER BY n DESC LIMIT 3";
+    assert!(world.plan(merged).await.contains("MergeExec"));
     let progress = Arc::new(Progress::default());
     let rows = world.query_noting("SELECT eventName, count(*) FROM t GROUP BY 1", &progress).await;
     assert_eq!(rows[0][1].as_deref(), Some("3500"));

@@ -131,6 +131,50 @@ fn packed(bytes: &[u8], at: usize, width: usize) -> Result<u32> {
     Ok((word >> (at % 8) & (u64::from(u32::MAX) >> (32 - width))) as u32)
 }
 
+/// Appends the places of the ones among `count` numbers of one bit, and `first` to each.
+pub fn ones(mut bytes: &[u8], count: usize, first: u32, to: &mut Vec<u32>) -> Result<()> {
+    let mut at = 0;
+    while at < count {
+        let missing = count - at;
+        match header(&mut bytes)? {
+            Header::Packed { groups } => {
+                let (packed, rest) = bytes.split_at(groups.min(bytes.len()));
+                bytes = rest;
+                if packed.is_empty() {
+                    return Err(cut_short());
+                }
+                for (place, eight) in
+                    packed[..packed.len().min(missing.div_ceil(8))].iter().enumerate()
+                {
+                    let mut eight = *eight;
+                    // The bits that fill the last group say nothing.
+                    if missing - place * 8 < 8 {
+                        eight &= (1 << (missing - place * 8)) - 1;
+                    }
+                    while eight != 0 {
+                        to.push(first + (at + place * 8) as u32 + eight.trailing_zeros());
+                        eight &= eight - 1;
+                    }
+                }
+                at += packed.len() * 8;
+            }
+            Header::Run { count: run } => {
+                let (number, rest) = value(bytes, 1)?;
+                bytes = rest;
+                let run = run.min(missing);
+                if run == 0 {
+                    return Err(cut_short());
+                }
+                if number & 1 == 1 {
+                    to.extend(first + at as u32..first + (at + run) as u32);
+                }
+                at += run;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Are they `count` times the same number, of less than 8 bits, in one run?
 pub fn is_all(mut bytes: &[u8], number: u32, count: usize) -> bool {
     match header(&mut bytes) {
@@ -243,6 +287,21 @@ mod tests {
             bytes.insert(0, 9 * 2 + 1);
             check(&bytes, width, &expected);
         }
+    }
+
+    #[test]
+    fn ones_are_found_in_runs_and_between() {
+        let found = |bytes: &[u8], count| {
+            let mut found = Vec::new();
+            ones(bytes, count, 100, &mut found).map(|()| found)
+        };
+        // 8 packed, 3 times 1, 9 times 0, 8 packed of which 2 are left.
+        let bytes = [3, 0b1000_0001, 6, 1, 18, 0, 3, 0xff];
+        assert_eq!(found(&bytes, 22).unwrap(), [100, 107, 108, 109, 110, 120, 121]);
+        assert_eq!(found(&bytes, 9).unwrap(), [100, 107, 108]);
+        assert!(found(&bytes, 29).is_err());
+        assert!(found(&[0, 1], 1).is_err());
+        assert!(found(&[1], 1).is_err());
     }
 
     #[test]

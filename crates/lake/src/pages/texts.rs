@@ -7,6 +7,7 @@ use arrow::array::{Array as _, StringArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use parquet::errors::Result;
 
+use super::numbers::ones;
 use super::{Dictionary, Leaf, Read, Values, Wanted, cut_short, is_dictionary};
 
 /// Stands for no value until it is known how many values there are.
@@ -70,6 +71,30 @@ fn all_codes(leaf: &Leaf) -> Result<Coded> {
         }
     }
     texts.finish(of_rows)
+}
+
+/// The rows that have a value, and what it is, of a leaf that [`Leaf::is_mostly_null`].
+pub fn present(leaf: &Leaf) -> Result<(Vec<u32>, Coded)> {
+    let mut texts = Texts::default();
+    let (mut rows, mut of_rows) = (Vec::new(), Vec::new());
+    let mut pages = leaf.pages()?;
+    pages.packed = true;
+    let mut first = 0;
+    while let Some(page) = pages.next(|_| true)? {
+        let values = match page {
+            Read::Dictionary(dictionary) => {
+                texts.begin(dictionary);
+                continue;
+            }
+            Read::Skipped { .. } => continue,
+            Read::Values(values) => values,
+        };
+        let before = rows.len();
+        ones(&values.packed, values.places, first as u32, &mut rows)?;
+        texts.take(&values, (0..rows.len() - before).map(Some), &mut of_rows)?;
+        first += values.places;
+    }
+    Ok((rows, texts.finish(of_rows)?))
 }
 
 fn codes_of(leaf: &Leaf, mut rows: &[u32]) -> Result<Coded> {

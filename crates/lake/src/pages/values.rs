@@ -24,6 +24,8 @@ pub struct Values {
     pub repetition: Vec<u32>,
     /// For each place that is looked at; empty when every place has a value.
     pub definition: Vec<u32>,
+    /// The same as it is stored, where nobody wants it otherwise.
+    pub packed: Bytes,
     pub places: usize,
     /// Behind the levels.
     pub body: Bytes,

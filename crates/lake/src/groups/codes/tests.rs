@@ -29,6 +29,10 @@ fn batch() -> RecordBatch {
     let texts: ArrayRef = Arc::new((0..ROWS).map(text).collect::<StringArray>());
     let few = (0..ROWS).map(|row| if row / 700 % 2 == 0 { "a" } else { "b" });
     let few: ArrayRef = Arc::new(StringArray::from_iter_values(few));
+    // Most rows have none; there is a run of those that have one.
+    let has_one = |row: &usize| row % 37 == 3 || (1_000..1_100).contains(row);
+    let seldom = (0..ROWS).map(|row| has_one(&row).then(|| format!("code-{}", row % 90)));
+    let seldom: ArrayRef = Arc::new(seldom.collect::<StringArray>());
     let inner: ArrayRef = Arc::new((0..ROWS).map(|row| text(row + 150)).collect::<StringArray>());
     let fields = Fields::from(vec![Field::new("inner", DataType::Utf8, true)]);
     let is_there = (0..ROWS).map(|row| row % 11 != 0).collect::<Vec<bool>>();
@@ -65,6 +69,7 @@ fn batch() -> RecordBatch {
     let columns = [
         ("texts", texts, true),
         ("few", few, false),
+        ("seldom", seldom, true),
         ("outer", outer, true),
         ("maps", maps, true),
         ("numbers", numbers, false),
@@ -116,6 +121,7 @@ async fn pages_hold_what_was_written() {
     let sources = [
         text(&["texts"]),
         text(&["few"]),
+        text(&["seldom"]),
         text(&["outer", "inner"]),
         entry("wanted"),
         entry("other-2"),
@@ -146,6 +152,24 @@ async fn pages_hold_what_was_written() {
                 assert_eq!(value(&in_memory, place), expected, "{source:?} {name} {row}");
             }
         }
+    }
+    for source in &sources {
+        let all = memory.codes(source, None).unwrap();
+        let expected: Vec<(u32, &str)> =
+            (0..ROWS).filter_map(|row| Some((row as u32, value(&all, row)?))).collect();
+        let Some((rows, found)) = columns.present(source).unwrap() else {
+            assert!(
+                expected.len() * 2 >= ROWS || matches!(source, Source::Entry { .. }),
+                "{source:?}"
+            );
+            continue;
+        };
+        let found: Vec<(u32, &str)> = rows
+            .into_iter()
+            .enumerate()
+            .map(|(place, row)| (row, value(&found, place).unwrap()))
+            .collect();
+        assert_eq!(found, expected, "{source:?}");
     }
     let found = columns.codes(&sources[0], wanted[2].1.as_deref()).unwrap();
     assert!(found.values.len() <= 1, "texts of other rows are not copied");

@@ -26,10 +26,10 @@ use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
-use super::distinct::Distinct;
 use super::leaves::Leaf;
 use super::numbers::{put_numbers, width_of};
 use super::{PAGE_BYTES, PAGE_ROWS, Places};
+use crate::distinct::Distinct;
 
 /// Values of a dictionary that are compressed together.
 pub const FRAME_VALUES: usize = 1024;

@@ -1,11 +1,12 @@
-//! The distinct values of a leaf, numbered as they come.
+//! Distinct values, numbered as they come.
 
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-#[derive(Default)]
+/// The values lie one behind the other.
+#[derive(Debug, Default)]
 pub struct Distinct {
     numbers: HashTable<u32>,
     hasher: RandomState,
@@ -18,6 +19,11 @@ pub struct Distinct {
 impl Distinct {
     pub fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// How many bytes all values together have.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     pub fn value(&self, number: u32) -> &[u8] {
