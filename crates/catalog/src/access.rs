@@ -288,11 +288,17 @@ impl Catalog {
     }
 
     pub async fn resource_policy(&self, arn: &str) -> Result<Option<String>, CatalogError> {
+        if let Some(policy) = self.recent.policy(arn) {
+            return Ok(policy);
+        }
+        let mut connection = self.pool.acquire().await?;
         let row = sqlx::query("SELECT document FROM resource_policies WHERE arn = ?")
             .bind(arn)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *connection)
             .await?;
-        Ok(row.map(|row| row.try_get("document")).transpose()?)
+        let policy: Option<String> = row.map(|row| row.try_get("document")).transpose()?;
+        self.recent.note_policy(&connection, arn, policy.as_deref());
+        Ok(policy)
     }
 
     pub async fn put_resource_policy(&self, arn: &str, document: &str) -> Result<(), CatalogError> {

@@ -291,7 +291,7 @@ impl Catalog {
         .execute(&mut *tx)
         .await?;
         for query in &new.queries {
-            insert_query(&mut tx, query, QueryStatus::Queued).await?;
+            insert_query(&mut tx, query, QueryStatus::Queued, None).await?;
         }
         tx.commit().await?;
         Ok(Started::Yes)

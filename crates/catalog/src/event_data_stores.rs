@@ -228,13 +228,21 @@ impl Catalog {
 
     /// The store with this ID, unless it is being removed.
     pub async fn event_data_store(&self, id: Uuid) -> Result<Option<EventDataStore>, CatalogError> {
+        if let Some(store) = self.recent.store(id) {
+            return Ok(Some(store));
+        }
+        let mut connection = self.pool.acquire().await?;
         let sql = format!("{NEWEST} AND e.id = ?");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(id.hyphenated().to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *connection)
             .await?;
         let store = row.as_ref().map(store_of).transpose()?;
-        Ok(store.filter(|store| store.state.deletion != Deletion::Removing))
+        let store = store.filter(|store| store.state.deletion != Deletion::Removing);
+        if let Some(store) = &store {
+            self.recent.note_store(&connection, store);
+        }
+        Ok(store)
     }
 
     /// All stores of an account, those that are pending deletion too, by Region and name.

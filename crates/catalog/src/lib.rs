@@ -29,15 +29,20 @@ mod imports;
 mod ledger;
 mod organizations;
 mod queries;
+mod query_aliases;
+mod recent;
 mod tags;
 mod tokens;
 mod trails;
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqlitePool};
+
+use recent::Recent;
 
 pub use access::{Access, AccessKey, Account, LastUse, Principal, PrincipalKind, PrincipalPolicy};
 pub use aggregation::{AggregatedEvent, NewAggregatedEvent};
@@ -60,8 +65,9 @@ pub use imports::{
 pub use ledger::{LogFileRow, NewLogFile, StreamKey};
 pub use organizations::{Membership, Organization};
 pub use queries::{
-    NewQuery, Query, QueryAlias, QueryEnd, QueryFilter, QueryStatistics, QueryStatus, QueryStore,
+    NewQuery, Query, QueryEnd, QueryFilter, QueryStatistics, QueryStatus, QueryStore,
 };
+pub use query_aliases::QueryAlias;
 pub use tags::Tag;
 pub use tokens::IngestToken;
 pub use trails::{
@@ -72,6 +78,7 @@ pub use trails::{
 #[derive(Debug, Clone)]
 pub struct Catalog {
     pool: SqlitePool,
+    recent: Arc<Recent>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -112,9 +119,19 @@ impl Catalog {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(std::time::Duration::from_secs(10));
-        // One connection: SQLite has one writer anyway, and every call here is short.
+        let recent = Arc::new(Recent::default());
+        let told = recent.clone();
+        // One connection: SQLite has one writer anyway, and every call here is short. `recent` relies on it.
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
+            .after_connect(move |connection, _| {
+                let told = told.clone();
+                Box::pin(async move {
+                    let mut handle = connection.lock_handle().await?;
+                    handle.set_update_hook(move |row| told.row_changed(row.table, row.rowid));
+                    Ok(())
+                })
+            })
             // It is tested when it is given back.
             .test_before_acquire(false)
             // SQLite ends a transaction by itself when the disk is full or fails; sqlx does not
@@ -133,7 +150,7 @@ impl Catalog {
             .await
             .map_err(failed)?;
         sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Catalog { pool })
+        Ok(Catalog { pool, recent })
     }
 
     /// Closes the database and folds its write-ahead file back in.
