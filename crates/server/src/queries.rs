@@ -19,14 +19,17 @@ pub mod results;
 mod running;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use catalog::{Deletion, NewQuery, QueryEnd, QueryStatistics, QueryStatus, QueryStore};
+use futures::FutureExt as _;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-pub use running::{BegunQuery, Queries, Running};
+pub use running::{Entering, Queries, Running};
 
 use crate::lake::{Ask, LakeFault, Prepared, Progress, QueryFault, QueryLimits, Readable};
 use crate::node::Node;
@@ -42,7 +45,7 @@ const MESSAGE_CHARS_MAX: usize = 1000;
 pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// How a run ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Ending {
     /// To be entered.
     Ended(QueryEnd),
@@ -52,16 +55,108 @@ pub enum Ending {
     NotEntered,
 }
 
-/// Runs a query to its end. `begun` is what one has that is not known to be in the catalog.
-pub async fn run(
+/// What one has of a query that is not known to be in the catalog.
+struct Begun {
+    prepared: Box<dyn Prepared>,
+    entered: oneshot::Receiver<()>,
+}
+
+/// Begins a query that is not in the catalog yet, if there is a place and none waits for one; else
+/// gives `prepared` back.
+pub fn begin_at_once(
+    node: &Arc<Node>,
+    asked: &NewQuery,
+    prepared: Box<dyn Prepared>,
+) -> Result<Entering, Box<dyn Prepared>> {
+    let at_once_max = node.settings.queries.at_once_max;
+    let Some(running) = node.queries.take_place(&asked.id, at_once_max) else {
+        return Err(prepared);
+    };
+    let (sender, entered) = oneshot::channel();
+    start(node, asked.clone(), running.clone(), Some(Begun { prepared, entered }));
+    Ok(Entering::new(running, sender))
+}
+
+/// Runs a query that the catalog has as running.
+pub fn begin(node: &Arc<Node>, asked: NewQuery, running: Arc<Running>) {
+    start(node, asked, running, None);
+}
+
+/// A task of its own runs the query and enters how it ended.
+fn start(node: &Arc<Node>, asked: NewQuery, running: Arc<Running>, begun: Option<Begun>) {
+    let task = {
+        let node = node.clone();
+        async move {
+            let (prepared, mut entered) =
+                begun.map(|begun| (begun.prepared, begun.entered)).unzip();
+            let ran = run(&node, &asked, &running, prepared, &mut entered);
+            let ending = match AssertUnwindSafe(ran).catch_unwind().await {
+                Ok(ending) => ending,
+                Err(_) => panicked(&node, &asked, is_entered(&mut entered).await),
+            };
+            if let Err(error) = enter(&node, &asked.id, &ending).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(query = asked.id, error, "the end of a query is entered later");
+                node.queries.enter_later(asked.id, ending);
+            }
+        }
+    };
+    node.queries.spawn(task);
+}
+
+/// A mistake in the lake costs this query and no other.
+fn panicked(node: &Node, asked: &NewQuery, is_entered: bool) -> Ending {
+    tracing::error!(query = asked.id, "a query's task failed");
+    if !is_entered {
+        return Ending::NotEntered;
+    }
+    Ending::Ended(QueryEnd {
+        status: QueryStatus::Failed,
+        error: Some("The query failed because of an internal error.".to_owned()),
+        statistics: QueryStatistics::default(),
+        ended_ms: node.clock.now().as_millisecond(),
+        result: None,
+    })
+}
+
+/// Waits until the catalog has the query, if it has not had it. False: it is not known to have it.
+async fn is_entered(entered: &mut Option<oneshot::Receiver<()>>) -> bool {
+    match entered.take() {
+        Some(entered) => entered.await.is_ok(),
+        None => true,
+    }
+}
+
+/// Enters how a query ended, and gives its place back. To do so twice is harmless.
+pub async fn enter(node: &Node, id: &str, ending: &Ending) -> Result<(), catalog::CatalogError> {
+    match ending {
+        Ending::Ended(end) => {
+            if node.catalog.end_query(id, end).await? {
+                node.metrics.query_ended(end.status.name());
+            }
+            node.queries.end(id);
+        }
+        Ending::Cancelled => node.queries.end(id),
+        Ending::NotEntered => {
+            // Before it is queued: then it may begin again at any moment.
+            node.queries.end(id);
+            node.catalog.put_back_query(id).await?;
+            node.queries.wake();
+        }
+    }
+    Ok(())
+}
+
+/// Runs a query to its end.
+async fn run(
     node: &Node,
     asked: &NewQuery,
     running: &Running,
-    begun: Option<(Box<dyn Prepared>, oneshot::Receiver<()>)>,
+    prepared: Option<Box<dyn Prepared>>,
+    entered: &mut Option<oneshot::Receiver<()>>,
 ) -> Ending {
     let started = node.clock.elapsed();
     let time_max = node.settings.queries.time_max;
-    let (prepared, entered) = begun.unzip();
     let mut writer = None;
     let outcome = {
         let work = answer(node, asked, prepared, running, &mut writer);
@@ -80,10 +175,7 @@ pub async fn run(
             }
         }
     };
-    let is_entered = match entered {
-        Some(entered) => entered.await.is_ok(),
-        None => true,
-    };
+    let is_entered = is_entered(entered).await;
     let rows = writer.as_ref().map_or(0, ResultsWriter::rows);
     let (status, error) = match outcome {
         Outcome::Cancelled => (QueryStatus::Cancelled, None),

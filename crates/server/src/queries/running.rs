@@ -1,15 +1,16 @@
 //! What runs now, what is about to, and who waits for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use catalog::NewQuery;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::Ending;
 use crate::lake::{Prepared, Progress};
 
 /// A prepared query shows its tables as they were: one that waits in the queue is prepared again.
@@ -24,27 +25,15 @@ pub struct Queries {
     queued: AtomicBool,
     /// Some are queued for which there was no place.
     crowded: AtomicBool,
-    /// Begun by StartQuery, until the worker takes them.
-    begun: Mutex<Vec<BegunQuery>>,
+    /// What runs them; None when no more may begin.
+    tasks: Mutex<Option<JoinSet<()>>>,
+    /// They have ended, but the catalog did not take it.
+    unentered: Mutex<VecDeque<(String, Ending)>>,
     woken: Notify,
     /// Queries that StartQuery has just prepared, until they run.
     kept: Mutex<HashMap<String, Kept>>,
     /// How many have ended: changes tell those who wait for one.
     ended: watch::Sender<u64>,
-}
-
-/// A query that runs while it is entered in the catalog.
-pub struct BegunQuery {
-    pub asked: NewQuery,
-    pub running: Arc<Running>,
-    pub prepared: Box<dyn Prepared>,
-    pub entered: oneshot::Receiver<()>,
-}
-
-impl std::fmt::Debug for BegunQuery {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BegunQuery").field("asked", &self.asked).finish_non_exhaustive()
-    }
 }
 
 /// Whoever enters a query that has begun holds this. Dropped before, the query ends without a trace.
@@ -55,10 +44,14 @@ pub struct Entering {
 }
 
 impl Entering {
+    pub(super) fn new(running: Arc<Running>, entered: oneshot::Sender<()>) -> Entering {
+        Entering { running, entered: Some(entered) }
+    }
+
     /// The catalog has it, running.
     pub fn done(mut self) {
         if let Some(entered) = self.entered.take() {
-            // Without a receiver the worker is gone, and the server with it.
+            // Without a receiver the server stops, and runs the query after its next start.
             let _ = entered.send(());
         }
     }
@@ -98,7 +91,8 @@ impl Queries {
             // A run before this one may have left some.
             queued: AtomicBool::new(true),
             crowded: AtomicBool::new(false),
-            begun: Mutex::default(),
+            tasks: Mutex::new(Some(JoinSet::new())),
+            unentered: Mutex::default(),
             woken: Notify::new(),
             kept: Mutex::default(),
             ended: watch::Sender::new(0),
@@ -125,7 +119,7 @@ impl Queries {
     }
 
     /// A place is free: whoever was queued for want of one may have it.
-    pub fn freed(&self) {
+    fn freed(&self) {
         if self.crowded.load(Ordering::Acquire) {
             self.wake();
         }
@@ -176,38 +170,53 @@ impl Queries {
         self.lock().contains_key(id)
     }
 
-    /// Begins a query that is not in the catalog yet, if there is a place and none waits for one; else
-    /// gives `prepared` back.
-    pub fn begin_at_once(
-        &self,
-        asked: &NewQuery,
-        prepared: Box<dyn Prepared>,
-        at_once_max: usize,
-    ) -> Result<Entering, Box<dyn Prepared>> {
+    /// Takes a place for a query, if one is free and nobody waits for one.
+    pub(super) fn take_place(&self, id: &str, at_once_max: usize) -> Option<Arc<Running>> {
         let mut all = self.lock();
         let others_wait =
             self.queued.load(Ordering::Acquire) || self.crowded.load(Ordering::Acquire);
         if others_wait || all.len() >= at_once_max {
-            return Err(prepared);
+            return None;
         }
         let running = Arc::new(Running::default());
-        all.insert(asked.id.clone(), running.clone());
-        drop(all);
-        let (sender, entered) = oneshot::channel();
-        let begun =
-            BegunQuery { asked: asked.clone(), running: running.clone(), prepared, entered };
-        self.lock_begun().push(begun);
-        self.woken.notify_one();
-        Ok(Entering { running, entered: Some(sender) })
+        all.insert(id.to_owned(), running.clone());
+        Some(running)
     }
 
-    /// What has been begun since the last time.
-    pub fn take_begun(&self) -> Vec<BegunQuery> {
-        std::mem::take(&mut self.lock_begun())
+    /// Runs this beside everything else, until it ends or no query may run any more.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(tasks) = self.lock_tasks().as_mut() {
+            // Those that are done are only kept for whoever asks for their outcome.
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(work);
+        }
     }
 
-    fn lock_begun(&self) -> MutexGuard<'_, Vec<BegunQuery>> {
-        self.begun.lock().expect("no holder of this lock can panic")
+    /// From now on no query runs. Dropped, the tasks end when they wait the next time.
+    pub fn stop(&self) -> JoinSet<()> {
+        self.lock_tasks().take().unwrap_or_default()
+    }
+
+    fn lock_tasks(&self) -> MutexGuard<'_, Option<JoinSet<()>>> {
+        self.tasks.lock().expect("no holder of this lock can panic")
+    }
+
+    /// The catalog did not take how a query ended: it is entered later.
+    pub(super) fn enter_later(&self, id: String, ending: Ending) {
+        self.lock_unentered().push_back((id, ending));
+    }
+
+    /// The oldest that is to be entered; it stays until [`Queries::entered`].
+    pub fn unentered(&self) -> Option<(String, Ending)> {
+        self.lock_unentered().front().cloned()
+    }
+
+    pub fn entered(&self) {
+        self.lock_unentered().pop_front();
+    }
+
+    fn lock_unentered(&self) -> MutexGuard<'_, VecDeque<(String, Ending)>> {
+        self.unentered.lock().expect("no holder of this lock can panic")
     }
 
     pub fn begin(&self, id: &str) -> Arc<Running> {
@@ -216,8 +225,10 @@ impl Queries {
         running
     }
 
+    /// The catalog knows how it ended. Its place is free.
     pub fn end(&self, id: &str) {
         self.lock().remove(id);
+        self.freed();
         self.ended.send_modify(|count| *count += 1);
     }
 

@@ -107,7 +107,7 @@ async fn a_query_whose_call_is_cut_off_is_queued_or_not_there() {
         let statement = query.statement.clone();
         let ask = Ask { statement, parameters: Vec::new(), tables, limits };
         let prepared = node.lake.prepare(ask).await.unwrap();
-        let entering = node.queries.begin_at_once(&query, prepared, 1).ok().unwrap();
+        let entering = server::queries::begin_at_once(node, &query, prepared).ok().unwrap();
         if is_in_catalog {
             assert!(node.catalog.add_running_query(&query, 1).await.unwrap());
         }
