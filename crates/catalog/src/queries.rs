@@ -8,13 +8,17 @@
 //! ```
 //! Every arrow is one statement that names the status it comes from, so a query ends only once.
 
+mod rows;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use crate::{Catalog, CatalogError, from_sql, to_sql};
+pub(crate) use rows::insert_query;
+
+use crate::{Catalog, CatalogError, to_sql};
+use rows::{COLUMNS, attempts_at_first, query_of};
 
 /// As the API shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,12 +143,6 @@ pub struct QueryFilter {
 
 const DELIVERY_PENDING: &str = "PENDING";
 
-/// All but the result, which may be long.
-const COLUMNS: &str =
-    "number, id, account, region, statement, parameters, stores, alias, prompt, status, attempts,
-    created_ms, ended_ms, error, events_matched, events_scanned, bytes_scanned, execution_ms, rows,
-    delivery_uri, delivery_status, refresh";
-
 impl Catalog {
     /// Queues a query, unless the account has `unfinished_max` that are queued or running in the
     /// Region: then false. Those of dashboards' refreshes do not count.
@@ -171,7 +169,7 @@ impl Catalog {
         unfinished_max: usize,
         status: QueryStatus,
     ) -> Result<bool, CatalogError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.database.hold().await?;
         let number = insert_query(&mut connection, query, status, Some(unfinished_max)).await?;
         let Some(number) = number else { return Ok(false) };
         let added = Query {
@@ -202,7 +200,7 @@ impl Catalog {
         if let Some(query) = self.recent.query(id) {
             return Ok(theirs(query));
         }
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.database.hold().await?;
         // Who had the connection may have been ending this one.
         if let Some(query) = self.recent.query(id) {
             return Ok(theirs(query));
@@ -235,7 +233,7 @@ impl Catalog {
             .bind(account)
             .bind(region)
             .bind(refresh)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.database.hold().await?)
             .await?;
         row.as_ref().map(query_of).transpose()
     }
@@ -264,7 +262,7 @@ impl Catalog {
             .bind(filter.status.map(QueryStatus::name))
             .bind(filter.before)
             .bind(count_max)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.database.hold().await?)
             .await?;
         rows.iter().map(query_of).collect()
     }
@@ -282,7 +280,7 @@ impl Catalog {
                              ORDER BY account <= ?, account, refresh IS NOT NULL, number LIMIT 1)
              RETURNING {COLUMNS}"
         );
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.database.hold().await?;
         // All rows, though there is one: the statement is committed after the last.
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(after_account)
@@ -297,7 +295,7 @@ impl Catalog {
 
     /// Ends a running query. False when it is not running any more, as after a cancel.
     pub async fn end_query(&self, id: &str, end: &QueryEnd) -> Result<bool, CatalogError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.database.hold().await?;
         let before = self.recent.query(id);
         let ended = sqlx::query(
             "UPDATE queries SET status = ?1, error = ?2, ended_ms = ?3, events_matched = ?4, events_scanned = ?5,
@@ -342,7 +340,7 @@ impl Catalog {
         }
         let row = sqlx::query("SELECT result FROM queries WHERE id = ? AND result IS NOT NULL")
             .bind(id)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.database.hold().await?)
             .await?;
         Ok(row.map(|row| row.try_get("result")).transpose()?)
     }
@@ -356,7 +354,7 @@ impl Catalog {
         )
         .bind(now_ms)
         .bind(id)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(cancelled.rows_affected() == 1)
     }
@@ -368,7 +366,7 @@ impl Catalog {
         attempts_max: u32,
         now_ms: i64,
     ) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         sqlx::query(
             "UPDATE queries SET status = 'FAILED', error = 'The query was interrupted: the server stopped while it ran.', ended_ms = ?,
                  delivery_status = CASE WHEN delivery_uri IS NULL THEN NULL ELSE 'CANCELLED' END
@@ -391,7 +389,7 @@ impl Catalog {
             "UPDATE queries SET status = 'QUEUED', attempts = attempts - 1 WHERE id = ? AND status = 'RUNNING'",
         )
         .bind(id)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -401,7 +399,7 @@ impl Catalog {
         sqlx::query(
             "UPDATE queries SET status = 'QUEUED', attempts = attempts - 1 WHERE status = 'RUNNING'",
         )
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -411,8 +409,10 @@ impl Catalog {
         let sql = format!(
             "SELECT {COLUMNS} FROM queries WHERE delivery_status = 'PENDING' ORDER BY number LIMIT ?"
         );
-        let rows =
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(count_max).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(count_max)
+            .fetch_all(&mut *self.database.hold().await?)
+            .await?;
         rows.iter().map(query_of).collect()
     }
 
@@ -423,7 +423,7 @@ impl Catalog {
         )
         .bind(status)
         .bind(id)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -440,7 +440,7 @@ impl Catalog {
         )
         .bind(before_ms)
         .bind(count_max)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
     }
@@ -449,7 +449,7 @@ impl Catalog {
     pub async fn remove_query(&self, id: &str) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM queries WHERE id = ? AND status NOT IN ('QUEUED', 'RUNNING')")
             .bind(id)
-            .execute(&self.pool)
+            .execute(&mut *self.database.hold().await?)
             .await?;
         Ok(())
     }
@@ -458,92 +458,10 @@ impl Catalog {
     pub async fn is_query(&self, id: &str) -> Result<bool, CatalogError> {
         let row = sqlx::query("SELECT 1 FROM queries WHERE id = ?")
             .bind(id)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.database.hold().await?)
             .await?;
         Ok(row.is_some())
     }
-}
-
-/// Enters a query that is queued, or has begun, and gives its number; `None` if the account has so many
-/// unfinished ones in the Region.
-pub(crate) async fn insert_query(
-    connection: &mut sqlx::SqliteConnection,
-    query: &NewQuery,
-    status: QueryStatus,
-    unfinished_max: Option<usize>,
-) -> Result<Option<i64>, CatalogError> {
-    let added = sqlx::query(
-        "INSERT INTO queries (id, account, region, statement, parameters, stores, alias, prompt, status, attempts, created_ms, delivery_uri, refresh)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
-         WHERE ?14 IS NULL OR ?14 > (
-             SELECT count(*) FROM queries
-             WHERE status IN ('QUEUED', 'RUNNING') AND account = ?2 AND region = ?3 AND refresh IS NULL)",
-    )
-    .bind(&query.id)
-    .bind(&query.account)
-    .bind(&query.region)
-    .bind(&query.statement)
-    .bind(json_of(&query.parameters))
-    .bind(json_of(&query.stores))
-    .bind(&query.alias)
-    .bind(&query.prompt)
-    .bind(status.name())
-    .bind(attempts_at_first(status))
-    .bind(query.created_ms)
-    .bind(&query.delivery_uri)
-    .bind(&query.refresh)
-    .bind(unfinished_max.map(|max| to_sql(max as u64)))
-    .execute(connection)
-    .await?;
-    Ok((added.rows_affected() == 1).then(|| added.last_insert_rowid()))
-}
-
-/// How often a query that is entered so has been begun.
-fn attempts_at_first(status: QueryStatus) -> u32 {
-    u32::from(status == QueryStatus::Running)
-}
-
-fn json_of<T: Serialize>(list: &[T]) -> String {
-    serde_json::to_string(list).expect("a list of texts is always JSON")
-}
-
-fn query_of(row: &SqliteRow) -> Result<Query, CatalogError> {
-    let damaged = |detail: String| CatalogError::Damaged { table: "queries", detail };
-    let parameters: &str = row.try_get("parameters")?;
-    let parameters = serde_json::from_str(parameters).map_err(|e| damaged(e.to_string()))?;
-    let stores: &str = row.try_get("stores")?;
-    let stores = serde_json::from_str(stores).map_err(|e| damaged(e.to_string()))?;
-    let status: &str = row.try_get("status")?;
-    let status = QueryStatus::parse(status).ok_or_else(|| damaged(format!("status {status}")))?;
-    let number = |column: &str| Ok::<_, CatalogError>(from_sql(row.try_get(column)?));
-    Ok(Query {
-        number: row.try_get("number")?,
-        asked: NewQuery {
-            id: row.try_get("id")?,
-            account: row.try_get("account")?,
-            region: row.try_get("region")?,
-            statement: row.try_get("statement")?,
-            parameters,
-            stores,
-            alias: row.try_get("alias")?,
-            prompt: row.try_get("prompt")?,
-            delivery_uri: row.try_get("delivery_uri")?,
-            refresh: row.try_get("refresh")?,
-            created_ms: row.try_get("created_ms")?,
-        },
-        status,
-        attempts: row.try_get("attempts")?,
-        ended_ms: row.try_get("ended_ms")?,
-        error: row.try_get("error")?,
-        statistics: QueryStatistics {
-            events_matched: number("events_matched")?,
-            events_scanned: number("events_scanned")?,
-            bytes_scanned: number("bytes_scanned")?,
-            execution_ms: number("execution_ms")?,
-            rows: number("rows")?,
-        },
-        delivery_status: row.try_get("delivery_status")?,
-    })
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl Catalog {
         .bind(&alias.prompt)
         .bind(&alias.statement)
         .bind(alias.created_ms)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -46,7 +46,7 @@ impl Catalog {
         .bind(alias)
         .bind(account)
         .bind(region)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.database.hold().await?)
         .await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(QueryAlias {
@@ -63,7 +63,7 @@ impl Catalog {
     pub async fn remove_query_aliases(&self, before_ms: i64) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM query_aliases WHERE created_ms < ?")
             .bind(before_ms)
-            .execute(&self.pool)
+            .execute(&mut *self.database.hold().await?)
             .await?;
         Ok(())
     }

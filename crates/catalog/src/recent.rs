@@ -7,15 +7,14 @@
 //! ```
 //! The database has one connection. Who notes something has read or written it over that connection and
 //! still holds it, so nothing can have changed meanwhile; a change forgets before it is committed. Whoever
-//! changes a row need not think of this.
+//! changes a row need not think of this. (Of tables WITHOUT ROWID SQLite tells nothing; none of these is one.)
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
-use sqlx::Sqlite;
-use sqlx::pool::PoolConnection;
 use uuid::Uuid;
 
+use crate::connection::Held;
 use crate::{EventDataStore, Query};
 
 /// Queries with their texts and results take about this much at most; the oldest go first.
@@ -73,12 +72,7 @@ impl Recent {
     }
 
     /// A query as it is now, and all that the catalog has of its result.
-    pub fn note_query(
-        &self,
-        _held: &PoolConnection<Sqlite>,
-        query: Query,
-        result: Option<Vec<u8>>,
-    ) {
+    pub fn note_query(&self, _held: &Held<'_>, query: Query, result: Option<Vec<u8>>) {
         self.lock().note_query(query, result);
     }
 
@@ -86,7 +80,7 @@ impl Recent {
         self.lock().stores.get(&id).cloned()
     }
 
-    pub fn note_store(&self, _held: &PoolConnection<Sqlite>, store: &EventDataStore) {
+    pub fn note_store(&self, _held: &Held<'_>, store: &EventDataStore) {
         let mut inner = self.lock();
         if inner.stores.len() >= ENTRIES_MAX {
             inner.stores.clear();
@@ -99,7 +93,7 @@ impl Recent {
         self.lock().policies.get(arn).cloned()
     }
 
-    pub fn note_policy(&self, _held: &PoolConnection<Sqlite>, arn: &str, policy: Option<&str>) {
+    pub fn note_policy(&self, _held: &Held<'_>, arn: &str, policy: Option<&str>) {
         if arn.len() > ARN_BYTES_MAX {
             return;
         }

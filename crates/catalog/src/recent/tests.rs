@@ -239,13 +239,3 @@ async fn whatever_changes_a_policy_is_seen_at_once() {
     assert!(catalog.remove_resource_policy(STORE).await.unwrap());
     assert_eq!(found().await, None);
 }
-
-#[tokio::test]
-async fn a_new_connection_tells_of_changes_too() {
-    let (_folder, catalog) = open().await;
-    catalog.pool.acquire().await.unwrap().close().await.unwrap();
-    catalog.put_resource_policy(STORE, "one").await.unwrap();
-    assert_eq!(catalog.resource_policy(STORE).await.unwrap().as_deref(), Some("one"));
-    catalog.put_resource_policy(STORE, "two").await.unwrap();
-    assert_eq!(catalog.resource_policy(STORE).await.unwrap().as_deref(), Some("two"));
-}
