@@ -202,7 +202,7 @@ impl Queries {
     }
 
     /// The catalog did not take how a query ended: it is entered later.
-    pub(super) fn enter_later(&self, id: String, ending: Ending) {
+    pub fn enter_later(&self, id: String, ending: Ending) {
         self.lock_unentered().push_back((id, ending));
     }
 
