@@ -100,7 +100,7 @@ impl PrincipalKind {
 
 impl Catalog {
     pub async fn access(&self) -> Result<Access, CatalogError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.database.begin().await?;
         let accounts =
             sqlx::query("SELECT * FROM accounts ORDER BY id").fetch_all(&mut *tx).await?;
         let principals =
@@ -130,7 +130,7 @@ impl Catalog {
         .bind(&account.id)
         .bind(&account.name)
         .bind(account.created_ms)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(added.rows_affected() > 0)
     }
@@ -148,7 +148,7 @@ impl Catalog {
         .bind(&principal.principal_id)
         .bind(&principal.trust)
         .bind(principal.created_ms)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(added.rows_affected() > 0)
     }
@@ -165,7 +165,7 @@ impl Catalog {
                 .bind(account)
                 .bind(kind.name())
                 .bind(name)
-                .execute(&self.pool)
+                .execute(&mut *self.database.hold().await?)
                 .await?;
         Ok(removed.rows_affected() > 0)
     }
@@ -183,7 +183,7 @@ impl Catalog {
         .bind(trust)
         .bind(account)
         .bind(role)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(changed.rows_affected() > 0)
     }
@@ -200,7 +200,7 @@ impl Catalog {
         .bind(&policy.principal)
         .bind(&policy.name)
         .bind(&policy.document)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -220,7 +220,7 @@ impl Catalog {
         .bind(kind.name())
         .bind(principal)
         .bind(name)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(removed.rows_affected() > 0)
     }
@@ -237,7 +237,7 @@ impl Catalog {
         .bind(&key.sealed)
         .bind(key.active)
         .bind(key.created_ms)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -253,7 +253,7 @@ impl Catalog {
             .bind(active)
             .bind(account)
             .bind(id)
-            .execute(&self.pool)
+            .execute(&mut *self.database.hold().await?)
             .await?;
         Ok(changed.rows_affected() > 0)
     }
@@ -263,14 +263,14 @@ impl Catalog {
         let removed = sqlx::query("DELETE FROM access_keys WHERE account = ? AND id = ?")
             .bind(account)
             .bind(id)
-            .execute(&self.pool)
+            .execute(&mut *self.database.hold().await?)
             .await?;
         Ok(removed.rows_affected() > 0)
     }
 
     /// When and where keys were used last. A key that is gone meanwhile is passed over.
     pub async fn note_key_uses(&self, uses: &[(String, LastUse)]) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         for (id, last) in uses {
             sqlx::query(
                 "UPDATE access_keys SET last_used_ms = ?, last_used_service = ?, last_used_region = ?
@@ -288,11 +288,17 @@ impl Catalog {
     }
 
     pub async fn resource_policy(&self, arn: &str) -> Result<Option<String>, CatalogError> {
+        if let Some(policy) = self.recent.policy(arn) {
+            return Ok(policy);
+        }
+        let mut connection = self.database.hold().await?;
         let row = sqlx::query("SELECT document FROM resource_policies WHERE arn = ?")
             .bind(arn)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *connection)
             .await?;
-        Ok(row.map(|row| row.try_get("document")).transpose()?)
+        let policy: Option<String> = row.map(|row| row.try_get("document")).transpose()?;
+        self.recent.note_policy(&connection, arn, policy.as_deref());
+        Ok(policy)
     }
 
     pub async fn put_resource_policy(&self, arn: &str, document: &str) -> Result<(), CatalogError> {
@@ -302,7 +308,7 @@ impl Catalog {
         )
         .bind(arn)
         .bind(document)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -311,7 +317,7 @@ impl Catalog {
     pub async fn remove_resource_policy(&self, arn: &str) -> Result<bool, CatalogError> {
         let removed = sqlx::query("DELETE FROM resource_policies WHERE arn = ?")
             .bind(arn)
-            .execute(&self.pool)
+            .execute(&mut *self.database.hold().await?)
             .await?;
         Ok(removed.rows_affected() > 0)
     }

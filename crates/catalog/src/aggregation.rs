@@ -30,7 +30,7 @@ impl Catalog {
     /// [`Catalog::counted`] stored them.
     pub async fn aggregation(&self) -> Result<Option<(u64, String)>, CatalogError> {
         let row = sqlx::query("SELECT position, windows FROM aggregation")
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.database.hold().await?)
             .await?;
         row.map(|row| Ok((from_sql(row.try_get("position")?), row.try_get("windows")?))).transpose()
     }
@@ -43,7 +43,7 @@ impl Catalog {
         windows: &str,
         closed: &[NewAggregatedEvent],
     ) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         sqlx::query(
             "INSERT INTO aggregation (one, position, windows) VALUES (1, ?1, ?2)
              ON CONFLICT (one) DO UPDATE SET position = ?1, windows = ?2",
@@ -77,7 +77,7 @@ impl Catalog {
 
     /// Nothing is summed up any more, so no position holds the journal.
     pub async fn forget_aggregation(&self) -> Result<(), CatalogError> {
-        sqlx::query("DELETE FROM aggregation").execute(&self.pool).await?;
+        sqlx::query("DELETE FROM aggregation").execute(&mut *self.database.hold().await?).await?;
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl Catalog {
              FROM aggregated_events
              ORDER BY trail_arn, account, region, number",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter()
             .map(|row| {
@@ -131,7 +131,7 @@ impl Catalog {
         .bind(&stream.account)
         .bind(&stream.region)
         .bind(to_sql(through))
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }

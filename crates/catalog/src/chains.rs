@@ -79,7 +79,7 @@ impl Catalog {
     /// Every chain, open or not.
     pub async fn chains(&self) -> Result<Vec<Chain>, CatalogError> {
         let rows = sqlx::query("SELECT * FROM chains ORDER BY trail_arn, account, region")
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.database.hold().await?)
             .await?;
         rows.iter()
             .map(|row| {
@@ -113,7 +113,7 @@ impl Catalog {
         .bind(&key.account)
         .bind(&key.region)
         .bind(end_ms)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Catalog {
         .bind(&key.region)
         .bind(until_ms)
         .bind(now_ms)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter().map(log_file_of).collect()
     }
@@ -147,7 +147,7 @@ impl Catalog {
             "SELECT DISTINCT trail_arn, account, region FROM log_files WHERE trail_arn = ? AND digest_id IS NULL",
         )
         .bind(trail_arn)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter()
             .map(|row| {
@@ -172,7 +172,7 @@ impl Catalog {
         };
         let previous = serde_json::to_string(&previous)
             .map_err(|e| CatalogError::Damaged { table: "chains", detail: e.to_string() })?;
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let id = sqlx::query(
             "INSERT INTO digests (trail_arn, account, region, bucket, key, body_gz, signature, end_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
@@ -234,7 +234,7 @@ impl Catalog {
         )
         .bind(resting)
         .bind(count_max)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter()
             .map(|row| {
@@ -261,7 +261,7 @@ impl Catalog {
             "SELECT count(*) AS n FROM digests WHERE delivered_ms IS NULL AND trail_arn = ?",
         )
         .bind(trail_arn)
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.database.hold().await?)
         .await?;
         Ok(crate::from_sql(row.try_get("n")?))
     }
@@ -272,7 +272,7 @@ impl Catalog {
         digest: &SignedDigest,
         now_ms: i64,
     ) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         // The bytes now lie in the bucket; the row stays as the ledger's memory of it.
         sqlx::query("UPDATE digests SET delivered_ms = ?, body_gz = x'' WHERE id = ?")
             .bind(now_ms)
@@ -296,7 +296,7 @@ impl Catalog {
     pub async fn digest_abandoned(&self, id: i64) -> Result<(), CatalogError> {
         sqlx::query("UPDATE digests SET delivered_ms = -1 WHERE id = ?")
             .bind(id)
-            .execute(&self.pool)
+            .execute(&mut *self.database.hold().await?)
             .await?;
         Ok(())
     }
@@ -311,7 +311,7 @@ impl Catalog {
         .bind(key.public_pkcs1.as_slice())
         .bind(key.valid_from_ms)
         .bind(key.valid_until_ms)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -329,7 +329,7 @@ impl Catalog {
         .bind(region)
         .bind(until_ms)
         .bind(from_ms)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter()
             .map(|row| {

@@ -102,7 +102,7 @@ impl Catalog {
         tags: &[Tag],
         admit: impl FnOnce(Beside<'_>) -> Result<(), E>,
     ) -> Result<Result<(), E>, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let channels = channels_of(&mut tx, &channel.account).await?;
         let stores = stores_of(&mut tx, &channel.account).await?;
         if let Err(refusal) = admit(Beside { channels: &channels, stores: &stores }) {
@@ -139,7 +139,7 @@ impl Catalog {
         now_ms: i64,
         change: impl FnOnce(&mut Channel, Beside<'_>) -> Result<(), E>,
     ) -> Result<Option<Result<Channel, E>>, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let mut others = channels_of(&mut tx, account).await?;
         let Some(at) = others.iter().position(|channel| channel.arn == arn) else {
             return Ok(None);
@@ -173,19 +173,19 @@ impl Catalog {
     pub async fn channel(&self, id: Uuid) -> Result<Option<Channel>, CatalogError> {
         let row = sqlx::query(sqlx::AssertSqlSafe(format!("{ALL} WHERE id = ?")))
             .bind(id.hyphenated().to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.database.hold().await?)
             .await?;
         row.as_ref().map(channel_of).transpose()
     }
 
     /// All channels of an account, of every Region, oldest first.
     pub async fn channels_of(&self, account: &str) -> Result<Vec<Channel>, CatalogError> {
-        channels_of(&mut *self.pool.acquire().await?, account).await
+        channels_of(&mut *self.database.hold().await?, account).await
     }
 
     /// Forgets a channel of the account, with its tags. False if it has none of that ARN.
     pub async fn delete_channel(&self, account: &str, arn: &str) -> Result<bool, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let deleted = sqlx::query("DELETE FROM channels WHERE arn = ? AND account = ?")
             .bind(arn)
             .bind(account)
@@ -201,7 +201,7 @@ impl Catalog {
 
     /// What became of the latest puts into a channel, as far as it was noted.
     pub async fn channel_ingestions(&self, arn: &str) -> Result<Ingestions, CatalogError> {
-        ingestions_of(&mut *self.pool.acquire().await?, arn).await
+        ingestions_of(&mut *self.database.hold().await?, arn).await
     }
 
     /// Notes what became of later puts. A channel that is gone is passed over.
@@ -209,7 +209,7 @@ impl Catalog {
         &self,
         later: &[(String, Ingestions)],
     ) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         for (arn, later) in later {
             let ingestions = ingestions_of(&mut tx, arn).await?.followed_by(later.clone());
             let json = serde_json::to_string(&ingestions).map_err(|e| damaged_ingestions(&e))?;

@@ -121,7 +121,7 @@ impl Catalog {
         tags: &[Tag],
         admit: impl FnOnce(&[Dashboard]) -> Result<(), E>,
     ) -> Result<Result<(), E>, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let others = of_tenant(&mut tx, &dashboard.account, &dashboard.region).await?;
         if let Err(refusal) = admit(&others) {
             return Ok(Err(refusal));
@@ -156,7 +156,7 @@ impl Catalog {
         now_ms: i64,
         change: impl FnOnce(&mut Dashboard) -> Result<(), E>,
     ) -> Result<Option<Result<Dashboard, E>>, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let Some(before) = by_name(&mut tx, account, region, name).await? else { return Ok(None) };
         let mut dashboard = before.clone();
         if let Err(refusal) = change(&mut dashboard) {
@@ -191,7 +191,7 @@ impl Catalog {
         name: &str,
         admit: impl FnOnce(&Dashboard) -> Result<(), E>,
     ) -> Result<Option<Result<(), E>>, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let Some(found) = by_name(&mut tx, account, region, name).await? else { return Ok(None) };
         if let Err(refusal) = admit(&found) {
             return Ok(Some(Err(refusal)));
@@ -214,7 +214,7 @@ impl Catalog {
         region: &str,
         name: &str,
     ) -> Result<Option<Dashboard>, CatalogError> {
-        by_name(&mut *self.pool.acquire().await?, account, region, name).await
+        by_name(&mut *self.database.hold().await?, account, region, name).await
     }
 
     /// All custom dashboards of an account in a Region, by name.
@@ -223,7 +223,7 @@ impl Catalog {
         account: &str,
         region: &str,
     ) -> Result<Vec<Dashboard>, CatalogError> {
-        of_tenant(&mut *self.pool.acquire().await?, account, region).await
+        of_tenant(&mut *self.database.hold().await?, account, region).await
     }
 
     /// Dashboards of all accounts that are due at `now_ms`, the longest overdue first; and those whose
@@ -241,7 +241,7 @@ impl Catalog {
         .bind(now_ms)
         .bind(latest_ms)
         .bind(count_max)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter().map(dashboard_of).collect()
     }
@@ -252,14 +252,14 @@ impl Catalog {
         dashboard: &Dashboard,
         turn: Turn,
     ) -> Result<(), CatalogError> {
-        take_turn(&mut *self.pool.acquire().await?, &dashboard.arn, turn).await?;
+        take_turn(&mut *self.database.hold().await?, &dashboard.arn, turn).await?;
         Ok(())
     }
 
     /// Notes the refresh as the dashboard's newest and queues its queries, in one transaction. They are
     /// not counted against the account's limit for StartQuery. A dashboard has one refresh at a time.
     pub async fn start_refresh(&self, new: &NewRefresh) -> Result<Started, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         if let Some(turn) = new.turn
             && !take_turn(&mut tx, &new.dashboard_arn, turn).await?
         {
@@ -291,7 +291,7 @@ impl Catalog {
         .execute(&mut *tx)
         .await?;
         for query in &new.queries {
-            insert_query(&mut tx, query, QueryStatus::Queued).await?;
+            insert_query(&mut tx, query, QueryStatus::Queued, None).await?;
         }
         tx.commit().await?;
         Ok(Started::Yes)
@@ -316,7 +316,7 @@ impl Catalog {
         .bind(account)
         .bind(region)
         .bind(dashboard_arn)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.database.hold().await?)
         .await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(Refresh {

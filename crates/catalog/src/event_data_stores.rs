@@ -152,7 +152,7 @@ impl Catalog {
         from_seq: u64,
         admit: impl FnOnce(&[EventDataStore]) -> Result<(), E>,
     ) -> Result<Result<(), E>, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         if let Err(refusal) = admit(&stores_of(&mut tx, &store.account).await?) {
             return Ok(Err(refusal));
         }
@@ -187,7 +187,7 @@ impl Catalog {
         now_ms: i64,
         change: impl FnOnce(&mut EventDataStore, &[EventDataStore]) -> Result<(), E>,
     ) -> Result<Result<EventDataStore, E>, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let sql = format!("{NEWEST} AND e.arn = ?");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(arn).fetch_optional(&mut *tx).await?;
         let none = || CatalogError::NoSuchEventDataStore(arn.to_owned());
@@ -228,13 +228,21 @@ impl Catalog {
 
     /// The store with this ID, unless it is being removed.
     pub async fn event_data_store(&self, id: Uuid) -> Result<Option<EventDataStore>, CatalogError> {
+        if let Some(store) = self.recent.store(id) {
+            return Ok(Some(store));
+        }
+        let mut connection = self.database.hold().await?;
         let sql = format!("{NEWEST} AND e.id = ?");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(id.hyphenated().to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *connection)
             .await?;
         let store = row.as_ref().map(store_of).transpose()?;
-        Ok(store.filter(|store| store.state.deletion != Deletion::Removing))
+        let store = store.filter(|store| store.state.deletion != Deletion::Removing);
+        if let Some(store) = &store {
+            self.recent.note_store(&connection, store);
+        }
+        Ok(store)
     }
 
     /// All stores of an account, those that are pending deletion too, by Region and name.
@@ -242,7 +250,7 @@ impl Catalog {
         &self,
         account: &str,
     ) -> Result<Vec<EventDataStore>, CatalogError> {
-        stores_of(&mut *self.pool.acquire().await?, account).await
+        stores_of(&mut *self.database.hold().await?, account).await
     }
 
     /// Every state of every store, oldest first within a store, those being removed included: what
@@ -255,7 +263,7 @@ impl Catalog {
              FROM event_data_stores e JOIN event_data_store_states s ON s.arn = e.arn
              ORDER BY e.arn, s.version",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter()
             .map(|row| {
@@ -283,7 +291,7 @@ impl Catalog {
                  WHERE newer.arn = event_data_store_states.arn AND newer.from_seq <= ?)",
         )
         .bind(to_sql(seq))
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -291,7 +299,7 @@ impl Catalog {
     /// Removes a store that is being removed, with its states and tags, once its table is gone.
     /// Any other is left as it is.
     pub async fn remove_event_data_store(&self, arn: &str) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let sql = format!("{NEWEST} AND e.arn = ?");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(arn).fetch_optional(&mut *tx).await?;
         let Some(row) = row else { return Ok(()) };

@@ -172,7 +172,7 @@ impl Catalog {
         .bind(import.start_ms)
         .bind(import.end_ms)
         .bind(import.created_ms)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(entered.rows_affected() == 1)
     }
@@ -182,7 +182,7 @@ impl Catalog {
         let row = sqlx::query("SELECT * FROM imports WHERE id = ? AND account = ?")
             .bind(id)
             .bind(account)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.database.hold().await?)
             .await?;
         row.as_ref().map(import_of).transpose()
     }
@@ -204,7 +204,7 @@ impl Catalog {
         .bind(filter.status.map(ImportStatus::name))
         .bind(filter.before)
         .bind(count_max)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter().map(import_of).collect()
     }
@@ -214,7 +214,7 @@ impl Catalog {
         let rows = sqlx::query(
             "SELECT * FROM imports WHERE status IN ('INITIALIZING', 'IN_PROGRESS') ORDER BY number",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter().map(import_of).collect()
     }
@@ -225,7 +225,7 @@ impl Catalog {
             "SELECT 1 FROM imports WHERE store_arn = ? AND status IN ('INITIALIZING', 'IN_PROGRESS')",
         )
         .bind(store_arn)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.database.hold().await?)
         .await?;
         Ok(row.is_some())
     }
@@ -243,7 +243,7 @@ impl Catalog {
         )
         .bind(import.number)
         .bind(SOURCE_PREFIX)
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.database.hold().await?)
         .await?;
         let number = |column: &str| Ok::<_, CatalogError>(from_sql(row.try_get(column)?));
         let found = number("found")?;
@@ -266,7 +266,7 @@ impl Catalog {
         last: bool,
         now_ms: i64,
     ) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         for file in files {
             sqlx::query(
                 "INSERT INTO import_files (import, key, prefix, bytes, status, updated_ms)
@@ -306,7 +306,7 @@ impl Catalog {
         )
         .bind(import)
         .bind(count_max)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter()
             .map(|row| {
@@ -327,7 +327,7 @@ impl Catalog {
         files: &[EndedFile],
         now_ms: i64,
     ) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let (mut files_done, mut events_done) = (0_u64, 0_u64);
         for file in files {
             let (status, failure) = match &file.outcome {
@@ -391,7 +391,7 @@ impl Catalog {
         )
         .bind(now_ms)
         .bind(import)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.database.hold().await?)
         .await?;
         let Some(row) = row else { return Ok(None) };
         Ok(ImportStatus::parse(row.try_get("status")?))
@@ -407,7 +407,7 @@ impl Catalog {
         error: &str,
         now_ms: i64,
     ) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         sqlx::query(
             "UPDATE import_files SET status = 'FAILED', error_type = ?, error = ?, updated_ms = ?
              WHERE import = ? AND status = 'WAITING'",
@@ -450,7 +450,7 @@ impl Catalog {
         )
         .bind(now_ms)
         .bind(import)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(stopped.rows_affected() == 1)
     }
@@ -458,7 +458,7 @@ impl Catalog {
     /// Goes on with an import that failed or was stopped: with the files that failed and those that
     /// wait. False when the account has another one under way, or this one has not ended so.
     pub async fn retry_import(&self, import: i64, now_ms: i64) -> Result<bool, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let begun = sqlx::query(
             "UPDATE OR IGNORE imports SET updated_ms = ?, status = CASE listed WHEN 1 THEN 'IN_PROGRESS' ELSE 'INITIALIZING' END
              WHERE number = ? AND status IN ('FAILED', 'STOPPED')",
@@ -501,7 +501,7 @@ impl Catalog {
         .bind(import)
         .bind(after)
         .bind(count_max)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter()
             .map(|row| {
@@ -529,7 +529,7 @@ impl Catalog {
         hashes: &[[u8; 32]],
         now_ms: i64,
     ) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         for hash in hashes {
             sqlx::query(
                 "INSERT INTO imported_files (table_name, sha256, imported_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -556,7 +556,7 @@ impl Catalog {
                 sqlx::query("SELECT 1 FROM imported_files WHERE table_name = ? AND sha256 = ?")
                     .bind(table)
                     .bind(hash.as_slice())
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(&mut *self.database.hold().await?)
                     .await?;
             if row.is_some() {
                 known.insert(*hash);
@@ -569,7 +569,7 @@ impl Catalog {
     pub async fn forget_imported_files(&self, table: &str) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM imported_files WHERE table_name = ?")
             .bind(table)
-            .execute(&self.pool)
+            .execute(&mut *self.database.hold().await?)
             .await?;
         Ok(())
     }

@@ -65,7 +65,7 @@ impl Catalog {
     /// Enters a delivered file, moves its stream, and sets the trail's status, in one transaction.
     /// Entering the same file again changes nothing but the status.
     pub async fn log_file_delivered(&self, file: &NewLogFile) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         sqlx::query(
             "INSERT INTO log_files (trail_arn, account, region, folder, bucket, key, sha256, first_seq, last_seq,
                                     events, oldest_ms, newest_ms, delivered_ms)
@@ -104,7 +104,7 @@ impl Catalog {
 
     /// Moves a stream past a file that will never be delivered (its 30 days are over).
     pub async fn skip_stream(&self, stream: &StreamKey, last_seq: u64) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         move_stream(&mut tx, stream, last_seq).await?;
         tx.commit().await?;
         Ok(())
@@ -113,7 +113,7 @@ impl Catalog {
     /// How far every stream has been delivered: the last journal entry in its newest file.
     pub async fn streams(&self) -> Result<Vec<(StreamKey, u64)>, CatalogError> {
         let rows = sqlx::query("SELECT trail_arn, account, region, folder, last_seq FROM streams")
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.database.hold().await?)
             .await?;
         rows.iter()
             .map(|row| {
@@ -137,7 +137,7 @@ impl Catalog {
         )
         .bind(trail_arn)
         .bind(now_ms)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Catalog {
         let row = sqlx::query(
             "SELECT count(*) AS files, coalesce(sum(events), 0) AS events FROM log_files",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.database.hold().await?)
         .await?;
         Ok((from_sql(row.try_get("files")?), from_sql(row.try_get("events")?)))
     }

@@ -22,6 +22,7 @@ mod access;
 mod aggregation;
 mod chains;
 mod channels;
+mod connection;
 mod dashboards;
 mod event_data_stores;
 mod event_settings;
@@ -29,15 +30,20 @@ mod imports;
 mod ledger;
 mod organizations;
 mod queries;
+mod query_aliases;
+mod recent;
 mod tags;
 mod tokens;
 mod trails;
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+
+use connection::Database;
+use recent::Recent;
 
 pub use access::{Access, AccessKey, Account, LastUse, Principal, PrincipalKind, PrincipalPolicy};
 pub use aggregation::{AggregatedEvent, NewAggregatedEvent};
@@ -60,8 +66,9 @@ pub use imports::{
 pub use ledger::{LogFileRow, NewLogFile, StreamKey};
 pub use organizations::{Membership, Organization};
 pub use queries::{
-    NewQuery, Query, QueryAlias, QueryEnd, QueryFilter, QueryStatistics, QueryStatus, QueryStore,
+    NewQuery, Query, QueryEnd, QueryFilter, QueryStatistics, QueryStatus, QueryStore,
 };
+pub use query_aliases::QueryAlias;
 pub use tags::Tag;
 pub use tokens::IngestToken;
 pub use trails::{
@@ -71,7 +78,8 @@ pub use trails::{
 /// A handle on the catalog; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Catalog {
-    pool: SqlitePool,
+    database: Arc<Database>,
+    recent: Arc<Recent>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -112,38 +120,25 @@ impl Catalog {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(std::time::Duration::from_secs(10));
-        // One connection: SQLite has one writer anyway, and every call here is short.
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            // It is tested when it is given back.
-            .test_before_acquire(false)
-            // SQLite ends a transaction by itself when the disk is full or fails; sqlx does not
-            // notice, and the connection could never begin another. It is replaced. One that was
-            // dropped has its end still before it, which the ping waits for; most have none.
-            .after_release(|connection, _| {
-                Box::pin(async move {
-                    if !connection.is_in_transaction() {
-                        return Ok(true);
-                    }
-                    let answers = connection.ping().await.is_ok();
-                    Ok(answers && !connection.is_in_transaction())
-                })
-            })
-            .connect_with(options)
-            .await
-            .map_err(failed)?;
-        sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Catalog { pool })
+        let recent = Arc::new(Recent::default());
+        let database = Database::open(options, recent.clone()).await.map_err(failed)?;
+        // `run` takes no connection where the future has to be `Send`.
+        let newest = None;
+        sqlx::migrate!("./migrations")
+            .run_direct(newest, &mut *database.hold().await?, false)
+            .await?;
+        Ok(Catalog { database: Arc::new(database), recent })
     }
 
     /// Closes the database and folds its write-ahead file back in.
     pub async fn close(&self) {
-        self.pool.close().await;
+        // If it fails, what was committed is in the write-ahead file.
+        let _ = self.database.close().await;
     }
 
     /// One trivial query: is the database there and answering?
     pub async fn ping(&self) -> Result<(), CatalogError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        sqlx::query("SELECT 1").execute(&mut *self.database.hold().await?).await?;
         Ok(())
     }
 }

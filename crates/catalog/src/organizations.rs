@@ -55,15 +55,16 @@ fn membership(row: &SqliteRow) -> Result<Membership, CatalogError> {
 impl Catalog {
     pub async fn organizations(&self) -> Result<Vec<Organization>, CatalogError> {
         let rows = sqlx::query("SELECT * FROM organizations ORDER BY created_ms, id")
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.database.hold().await?)
             .await?;
         rows.iter().map(organization).collect()
     }
 
     /// Every membership that an entry of the journal may need, those that are over too, oldest first.
     pub async fn memberships(&self) -> Result<Vec<Membership>, CatalogError> {
-        let rows =
-            sqlx::query("SELECT * FROM memberships ORDER BY id").fetch_all(&self.pool).await?;
+        let rows = sqlx::query("SELECT * FROM memberships ORDER BY id")
+            .fetch_all(&mut *self.database.hold().await?)
+            .await?;
         rows.iter().map(membership).collect()
     }
 
@@ -74,7 +75,7 @@ impl Catalog {
         organization: &Organization,
         from_seq: u64,
     ) -> Result<bool, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let added = sqlx::query(
             "INSERT INTO organizations (id, root_id, management, created_ms) VALUES (?, ?, ?, ?)
              ON CONFLICT DO NOTHING",
@@ -105,7 +106,7 @@ impl Catalog {
 
     /// False if the account is in an organization already.
     pub async fn add_membership(&self, membership: &Membership) -> Result<bool, CatalogError> {
-        insert_membership(&mut *self.pool.acquire().await?, membership).await
+        insert_membership(&mut *self.database.hold().await?, membership).await
     }
 
     /// The account leaves: entries from `until_seq` on are none of the organization's. False if it is
@@ -123,7 +124,7 @@ impl Catalog {
         .bind(to_sql(until_seq))
         .bind(organization)
         .bind(account)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(ended.rows_affected() > 0)
     }
@@ -143,7 +144,7 @@ impl Catalog {
         .bind(since_ms)
         .bind(organization)
         .bind(account)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(changed.rows_affected() > 0)
     }
@@ -152,7 +153,7 @@ impl Catalog {
     pub async fn forget_memberships_before(&self, seq: u64) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM memberships WHERE until_seq <= ?")
             .bind(to_sql(seq))
-            .execute(&self.pool)
+            .execute(&mut *self.database.hold().await?)
             .await?;
         Ok(())
     }

@@ -8,12 +8,17 @@
 //! ```
 //! Every arrow is one statement that names the status it comes from, so a query ends only once.
 
+mod rows;
+
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use crate::{Catalog, CatalogError, from_sql, to_sql};
+pub(crate) use rows::insert_query;
+
+use crate::{Catalog, CatalogError, to_sql};
+use rows::{COLUMNS, attempts_at_first, query_of};
 
 /// As the API shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +69,7 @@ impl fmt::Display for QueryStatus {
 }
 
 /// An event data store by the name that the statement gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryStore {
     pub name: String,
     pub arn: String,
@@ -136,18 +141,6 @@ pub struct QueryFilter {
     pub before: Option<i64>,
 }
 
-/// A statement that was generated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueryAlias {
-    pub alias: String,
-    pub account: String,
-    pub region: String,
-    pub store_arn: String,
-    pub prompt: String,
-    pub statement: String,
-    pub created_ms: i64,
-}
-
 const DELIVERY_PENDING: &str = "PENDING";
 
 impl Catalog {
@@ -176,21 +169,20 @@ impl Catalog {
         unfinished_max: usize,
         status: QueryStatus,
     ) -> Result<bool, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let unfinished: i64 = sqlx::query(
-            "SELECT count(*) AS n FROM queries
-             WHERE status IN ('QUEUED', 'RUNNING') AND account = ? AND region = ? AND refresh IS NULL",
-        )
-        .bind(&query.account)
-        .bind(&query.region)
-        .fetch_one(&mut *tx)
-        .await?
-        .try_get("n")?;
-        if from_sql(unfinished) >= unfinished_max as u64 {
-            return Ok(false);
-        }
-        insert_query(&mut tx, query, status).await?;
-        tx.commit().await?;
+        let mut connection = self.database.hold().await?;
+        let number = insert_query(&mut connection, query, status, Some(unfinished_max)).await?;
+        let Some(number) = number else { return Ok(false) };
+        let added = Query {
+            number,
+            asked: query.clone(),
+            status,
+            attempts: attempts_at_first(status),
+            ended_ms: None,
+            error: None,
+            statistics: QueryStatistics::default(),
+            delivery_status: None,
+        };
+        self.recent.note_query(&connection, added, None);
         Ok(true)
     }
 
@@ -201,13 +193,27 @@ impl Catalog {
         region: &str,
         id: &str,
     ) -> Result<Option<Query>, CatalogError> {
-        let row = sqlx::query("SELECT * FROM queries WHERE id = ? AND account = ? AND region = ?")
+        let theirs = |query: Query| {
+            let is_theirs = query.asked.account == account && query.asked.region == region;
+            is_theirs.then_some(query)
+        };
+        if let Some(query) = self.recent.query(id) {
+            return Ok(theirs(query));
+        }
+        let mut connection = self.database.hold().await?;
+        // Who had the connection may have been ending this one.
+        if let Some(query) = self.recent.query(id) {
+            return Ok(theirs(query));
+        }
+        let sql =
+            format!("SELECT {COLUMNS} FROM queries WHERE id = ? AND account = ? AND region = ?");
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(id)
             .bind(account)
             .bind(region)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *connection)
             .await?;
-        self.with_stores(row).await
+        row.as_ref().map(query_of).transpose()
     }
 
     /// The newest query that ran the alias; in this refresh of a dashboard, if one is named.
@@ -218,20 +224,21 @@ impl Catalog {
         alias: &str,
         refresh: Option<&str>,
     ) -> Result<Option<Query>, CatalogError> {
-        let row = sqlx::query(
-            "SELECT * FROM queries WHERE alias = ?1 AND account = ?2 AND region = ?3 AND (?4 IS NULL OR refresh = ?4)
-             ORDER BY number DESC LIMIT 1",
-        )
-        .bind(alias)
-        .bind(account)
-        .bind(region)
-        .bind(refresh)
-        .fetch_optional(&self.pool)
-        .await?;
-        self.with_stores(row).await
+        let sql = format!(
+            "SELECT {COLUMNS} FROM queries WHERE alias = ?1 AND account = ?2 AND region = ?3 AND (?4 IS NULL OR refresh = ?4)
+             ORDER BY number DESC LIMIT 1"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(alias)
+            .bind(account)
+            .bind(region)
+            .bind(refresh)
+            .fetch_optional(&mut *self.database.hold().await?)
+            .await?;
+        row.as_ref().map(query_of).transpose()
     }
 
-    /// The account's queries in the Region, newest first, at most `count_max`; without their stores.
+    /// The account's queries in the Region, newest first, at most `count_max`.
     pub async fn queries_of(
         &self,
         account: &str,
@@ -239,23 +246,24 @@ impl Catalog {
         filter: &QueryFilter,
         count_max: u32,
     ) -> Result<Vec<Query>, CatalogError> {
-        let rows = sqlx::query(
-            "SELECT queries.* FROM queries JOIN query_stores ON query_stores.query = queries.number
-             WHERE queries.account = ?1 AND queries.region = ?2 AND store_arn = ?3
+        let sql = format!(
+            "SELECT {COLUMNS} FROM queries JOIN query_stores ON query_stores.query = queries.number
+             WHERE account = ?1 AND region = ?2 AND store_arn = ?3
                AND (?4 IS NULL OR created_ms >= ?4) AND (?5 IS NULL OR created_ms <= ?5)
                AND (?6 IS NULL OR status = ?6) AND (?7 IS NULL OR number < ?7)
-             GROUP BY number ORDER BY number DESC LIMIT ?8",
-        )
-        .bind(account)
-        .bind(region)
-        .bind(&filter.store_arn)
-        .bind(filter.from_ms)
-        .bind(filter.to_ms)
-        .bind(filter.status.map(QueryStatus::name))
-        .bind(filter.before)
-        .bind(count_max)
-        .fetch_all(&self.pool)
-        .await?;
+             GROUP BY number ORDER BY number DESC LIMIT ?8"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(account)
+            .bind(region)
+            .bind(&filter.store_arn)
+            .bind(filter.from_ms)
+            .bind(filter.to_ms)
+            .bind(filter.status.map(QueryStatus::name))
+            .bind(filter.before)
+            .bind(count_max)
+            .fetch_all(&mut *self.database.hold().await?)
+            .await?;
         rows.iter().map(query_of).collect()
     }
 
@@ -266,24 +274,32 @@ impl Catalog {
         &self,
         after_account: &str,
     ) -> Result<Option<Query>, CatalogError> {
-        let row = sqlx::query(
+        let sql = format!(
             "UPDATE queries SET status = 'RUNNING', attempts = attempts + 1
              WHERE number = (SELECT number FROM queries WHERE status = 'QUEUED'
                              ORDER BY account <= ?, account, refresh IS NOT NULL, number LIMIT 1)
-             RETURNING *",
-        )
-        .bind(after_account)
-        .fetch_optional(&self.pool)
-        .await?;
-        self.with_stores(row).await
+             RETURNING {COLUMNS}"
+        );
+        let mut connection = self.database.hold().await?;
+        // All rows, though there is one: the statement is committed after the last.
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(after_account)
+            .fetch_all(&mut *connection)
+            .await?;
+        let begun = rows.first().map(query_of).transpose()?;
+        if let Some(begun) = &begun {
+            self.recent.note_query(&connection, begun.clone(), None);
+        }
+        Ok(begun)
     }
 
     /// Ends a running query. False when it is not running any more, as after a cancel.
     pub async fn end_query(&self, id: &str, end: &QueryEnd) -> Result<bool, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut connection = self.database.hold().await?;
+        let before = self.recent.query(id);
         let ended = sqlx::query(
             "UPDATE queries SET status = ?1, error = ?2, ended_ms = ?3, events_matched = ?4, events_scanned = ?5,
-                 bytes_scanned = ?6, execution_ms = ?7, rows = ?8,
+                 bytes_scanned = ?6, execution_ms = ?7, rows = ?8, result = ?11,
                  delivery_status = CASE WHEN delivery_uri IS NULL THEN NULL WHEN ?1 = 'FINISHED' THEN ?9 ELSE 'CANCELLED' END
              WHERE id = ?10 AND status = 'RUNNING'",
         )
@@ -297,31 +313,36 @@ impl Catalog {
         .bind(to_sql(end.statistics.rows))
         .bind(DELIVERY_PENDING)
         .bind(id)
-        .execute(&mut *tx)
+        .bind(&end.result)
+        .execute(&mut *connection)
         .await?;
-        let has_ended = ended.rows_affected() == 1;
-        if let Some(result) = end.result.as_deref().filter(|_| has_ended) {
-            sqlx::query(
-                "INSERT INTO query_results (query, bytes) SELECT number, ? FROM queries WHERE id = ?",
-            )
-            .bind(result)
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
+        if ended.rows_affected() == 0 {
+            return Ok(false);
         }
-        tx.commit().await?;
-        Ok(has_ended)
+        // One that is delivered will change once more.
+        if let Some(before) = before.filter(|before| before.asked.delivery_uri.is_none()) {
+            let ended = Query {
+                status: end.status,
+                error: end.error.clone(),
+                ended_ms: Some(end.ended_ms),
+                statistics: end.statistics,
+                ..before
+            };
+            self.recent.note_query(&connection, ended, end.result.clone());
+        }
+        Ok(true)
     }
 
     /// The result of a query, if it lies in the catalog.
     pub async fn query_result(&self, id: &str) -> Result<Option<Vec<u8>>, CatalogError> {
-        let row = sqlx::query(
-            "SELECT bytes FROM query_results JOIN queries ON queries.number = query_results.query WHERE id = ?",
-        )
-        .bind(id)
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.map(|row| row.try_get("bytes")).transpose()?)
+        if let Some(result) = self.recent.result(id) {
+            return Ok(result);
+        }
+        let row = sqlx::query("SELECT result FROM queries WHERE id = ? AND result IS NOT NULL")
+            .bind(id)
+            .fetch_optional(&mut *self.database.hold().await?)
+            .await?;
+        Ok(row.map(|row| row.try_get("result")).transpose()?)
     }
 
     /// Cancels a query that is queued or running. False when it has ended.
@@ -333,7 +354,7 @@ impl Catalog {
         )
         .bind(now_ms)
         .bind(id)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(cancelled.rows_affected() == 1)
     }
@@ -345,7 +366,7 @@ impl Catalog {
         attempts_max: u32,
         now_ms: i64,
     ) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         sqlx::query(
             "UPDATE queries SET status = 'FAILED', error = 'The query was interrupted: the server stopped while it ran.', ended_ms = ?,
                  delivery_status = CASE WHEN delivery_uri IS NULL THEN NULL ELSE 'CANCELLED' END
@@ -368,7 +389,7 @@ impl Catalog {
             "UPDATE queries SET status = 'QUEUED', attempts = attempts - 1 WHERE id = ? AND status = 'RUNNING'",
         )
         .bind(id)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -378,24 +399,21 @@ impl Catalog {
         sqlx::query(
             "UPDATE queries SET status = 'QUEUED', attempts = attempts - 1 WHERE status = 'RUNNING'",
         )
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
 
     /// Finished queries whose results wait to be delivered, oldest first.
     pub async fn queries_to_deliver(&self, count_max: u32) -> Result<Vec<Query>, CatalogError> {
-        let rows = sqlx::query(
-            "SELECT * FROM queries WHERE delivery_status = 'PENDING' ORDER BY number LIMIT ?",
-        )
-        .bind(count_max)
-        .fetch_all(&self.pool)
-        .await?;
-        let mut queries = Vec::with_capacity(rows.len());
-        for row in rows {
-            queries.extend(self.with_stores(Some(row)).await?);
-        }
-        Ok(queries)
+        let sql = format!(
+            "SELECT {COLUMNS} FROM queries WHERE delivery_status = 'PENDING' ORDER BY number LIMIT ?"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(count_max)
+            .fetch_all(&mut *self.database.hold().await?)
+            .await?;
+        rows.iter().map(query_of).collect()
     }
 
     /// What became of a delivery: the API's DeliveryStatus.
@@ -405,7 +423,7 @@ impl Catalog {
         )
         .bind(status)
         .bind(id)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -422,7 +440,7 @@ impl Catalog {
         )
         .bind(before_ms)
         .bind(count_max)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
     }
@@ -431,7 +449,7 @@ impl Catalog {
     pub async fn remove_query(&self, id: &str) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM queries WHERE id = ? AND status NOT IN ('QUEUED', 'RUNNING')")
             .bind(id)
-            .execute(&self.pool)
+            .execute(&mut *self.database.hold().await?)
             .await?;
         Ok(())
     }
@@ -440,151 +458,10 @@ impl Catalog {
     pub async fn is_query(&self, id: &str) -> Result<bool, CatalogError> {
         let row = sqlx::query("SELECT 1 FROM queries WHERE id = ?")
             .bind(id)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.database.hold().await?)
             .await?;
         Ok(row.is_some())
     }
-
-    pub async fn add_query_alias(&self, alias: &QueryAlias) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO query_aliases (alias, account, region, store_arn, prompt, statement, created_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(&alias.alias)
-        .bind(&alias.account)
-        .bind(&alias.region)
-        .bind(&alias.store_arn)
-        .bind(&alias.prompt)
-        .bind(&alias.statement)
-        .bind(alias.created_ms)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    pub async fn query_alias(
-        &self,
-        account: &str,
-        region: &str,
-        alias: &str,
-    ) -> Result<Option<QueryAlias>, CatalogError> {
-        let row = sqlx::query(
-            "SELECT * FROM query_aliases WHERE alias = ? AND account = ? AND region = ?",
-        )
-        .bind(alias)
-        .bind(account)
-        .bind(region)
-        .fetch_optional(&self.pool)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(QueryAlias {
-            alias: row.try_get("alias")?,
-            account: row.try_get("account")?,
-            region: row.try_get("region")?,
-            store_arn: row.try_get("store_arn")?,
-            prompt: row.try_get("prompt")?,
-            statement: row.try_get("statement")?,
-            created_ms: row.try_get("created_ms")?,
-        }))
-    }
-
-    pub async fn remove_query_aliases(&self, before_ms: i64) -> Result<(), CatalogError> {
-        sqlx::query("DELETE FROM query_aliases WHERE created_ms < ?")
-            .bind(before_ms)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    async fn with_stores(&self, row: Option<SqliteRow>) -> Result<Option<Query>, CatalogError> {
-        let Some(row) = row else { return Ok(None) };
-        let mut query = query_of(&row)?;
-        let stores =
-            sqlx::query("SELECT name, store_arn FROM query_stores WHERE query = ? ORDER BY name")
-                .bind(query.number)
-                .fetch_all(&self.pool)
-                .await?;
-        for store in stores {
-            query.asked.stores.push(QueryStore {
-                name: store.try_get("name")?,
-                arn: store.try_get("store_arn")?,
-            });
-        }
-        Ok(Some(query))
-    }
-}
-
-/// Enters a query that is queued, or has begun.
-pub(crate) async fn insert_query(
-    tx: &mut sqlx::SqliteConnection,
-    query: &NewQuery,
-    status: QueryStatus,
-) -> Result<(), CatalogError> {
-    let number = sqlx::query(
-        "INSERT INTO queries (id, account, region, statement, parameters, alias, prompt, status, attempts, created_ms, delivery_uri, delivery_status, refresh)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
-    )
-    .bind(&query.id)
-    .bind(&query.account)
-    .bind(&query.region)
-    .bind(&query.statement)
-    .bind(serde_json::to_string(&query.parameters).expect("a list of texts is always JSON"))
-    .bind(&query.alias)
-    .bind(&query.prompt)
-    .bind(status.name())
-    .bind(i64::from(status == QueryStatus::Running))
-    .bind(query.created_ms)
-    .bind(&query.delivery_uri)
-    .bind(&query.refresh)
-    .execute(&mut *tx)
-    .await?
-    .last_insert_rowid();
-    for store in &query.stores {
-        sqlx::query("INSERT INTO query_stores (query, store_arn, name) VALUES (?, ?, ?)")
-            .bind(number)
-            .bind(&store.arn)
-            .bind(&store.name)
-            .execute(&mut *tx)
-            .await?;
-    }
-    Ok(())
-}
-
-fn query_of(row: &SqliteRow) -> Result<Query, CatalogError> {
-    let damaged = |detail: String| CatalogError::Damaged { table: "queries", detail };
-    let parameters: &str = row.try_get("parameters")?;
-    let parameters = serde_json::from_str(parameters).map_err(|e| damaged(e.to_string()))?;
-    let status: &str = row.try_get("status")?;
-    let status = QueryStatus::parse(status).ok_or_else(|| damaged(format!("status {status}")))?;
-    let number = |column: &str| Ok::<_, CatalogError>(from_sql(row.try_get(column)?));
-    Ok(Query {
-        number: row.try_get("number")?,
-        asked: NewQuery {
-            id: row.try_get("id")?,
-            account: row.try_get("account")?,
-            region: row.try_get("region")?,
-            statement: row.try_get("statement")?,
-            parameters,
-            stores: Vec::new(),
-            alias: row.try_get("alias")?,
-            prompt: row.try_get("prompt")?,
-            delivery_uri: row.try_get("delivery_uri")?,
-            refresh: row.try_get("refresh")?,
-            created_ms: row.try_get("created_ms")?,
-        },
-        status,
-        attempts: row.try_get("attempts")?,
-        ended_ms: row.try_get("ended_ms")?,
-        error: row.try_get("error")?,
-        statistics: QueryStatistics {
-            events_matched: number("events_matched")?,
-            events_scanned: number("events_scanned")?,
-            bytes_scanned: number("bytes_scanned")?,
-            execution_ms: number("execution_ms")?,
-            rows: number("rows")?,
-        },
-        delivery_status: row.try_get("delivery_status")?,
-    })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ impl Catalog {
     pub async fn tags(&self, arn: &str) -> Result<Vec<Tag>, CatalogError> {
         let rows = sqlx::query("SELECT key, value FROM tags WHERE arn = ? ORDER BY place")
             .bind(arn)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.database.hold().await?)
             .await?;
         rows.iter()
             .map(|row| Ok(Tag { key: row.try_get("key")?, value: row.try_get("value")? }))
@@ -33,7 +33,7 @@ impl Catalog {
             "SELECT arn, key, value FROM tags WHERE substr(arn, 1, length(?1)) = ?1 ORDER BY arn, place",
         )
         .bind(prefix)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         let mut tagged: Vec<(String, Vec<Tag>)> = Vec::new();
         for row in rows {
@@ -55,7 +55,7 @@ impl Catalog {
         tags: &[Tag],
         tags_max: usize,
     ) -> Result<bool, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         insert_tags(&mut tx, arn, tags).await?;
         let count: i64 = sqlx::query("SELECT count(*) AS n FROM tags WHERE arn = ?")
             .bind(arn)
@@ -75,7 +75,7 @@ impl Catalog {
         arn: &str,
         tags: &[(String, Option<String>)],
     ) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         for (key, value) in tags {
             sqlx::query(
                 "DELETE FROM tags WHERE arn = ?1 AND key = ?2 AND (?3 IS NULL OR value = ?3)",

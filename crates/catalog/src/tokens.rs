@@ -18,7 +18,7 @@ impl Catalog {
         token: &IngestToken,
         now_ms: i64,
     ) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         sqlx::query("DELETE FROM ingest_tokens WHERE name = ? AND account = ?")
             .bind(&token.name)
             .bind(&token.account)
@@ -40,7 +40,7 @@ impl Catalog {
     pub async fn ingest_tokens(&self) -> Result<Vec<IngestToken>, CatalogError> {
         let rows =
             sqlx::query("SELECT sha256, name, account FROM ingest_tokens ORDER BY created_ms")
-                .fetch_all(&self.pool)
+                .fetch_all(&mut *self.database.hold().await?)
                 .await?;
         let mut tokens = Vec::with_capacity(rows.len());
         for row in rows {

@@ -128,7 +128,7 @@ impl Catalog {
         from_seq: u64,
         admit: impl FnOnce(&[Trail]) -> Result<(), E>,
     ) -> Result<Result<(), E>, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         if let Err(refusal) = admit(&trails_of(&mut tx, &trail.account).await?) {
             return Ok(Err(refusal));
         }
@@ -187,7 +187,7 @@ impl Catalog {
         now_ms: i64,
         change: impl FnOnce(&Trail) -> Result<TrailState, E>,
     ) -> Result<Result<Trail, E>, CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let row = sqlx::query(
             "SELECT t.arn, t.account, t.name, t.home_region, t.created_ms, s.version, s.from_seq, s.changed_ms, s.state
              FROM trails t JOIN trail_states s ON s.arn = t.arn WHERE t.arn = ? ORDER BY s.version DESC LIMIT 1",
@@ -218,15 +218,17 @@ impl Catalog {
     /// The trail with this ARN, unless deleted.
     pub async fn trail(&self, arn: &str) -> Result<Option<Trail>, CatalogError> {
         let sql = const_format(NEWEST, " AND t.arn = ?");
-        let row =
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(arn).fetch_optional(&self.pool).await?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(arn)
+            .fetch_optional(&mut *self.database.hold().await?)
+            .await?;
         let trail = row.as_ref().map(trail_of).transpose()?;
         Ok(trail.filter(|t| !t.state.deleted))
     }
 
     /// All trails of an account that are not deleted, by name.
     pub async fn trails_of(&self, account: &str) -> Result<Vec<Trail>, CatalogError> {
-        trails_of(&mut *self.pool.acquire().await?, account).await
+        trails_of(&mut *self.database.hold().await?, account).await
     }
 
     /// The account's first `max` trails after that ARN, by ARN, deleted ones left out; only those of
@@ -246,7 +248,7 @@ impl Catalog {
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(account).bind(after);
         let query = query.bind(organization).bind(to_sql(max as u64));
-        let rows = query.fetch_all(&self.pool).await?;
+        let rows = query.fetch_all(&mut *self.database.hold().await?).await?;
         let named = |row: &SqliteRow| {
             Ok(TrailNamed {
                 arn: row.try_get("arn")?,
@@ -264,7 +266,7 @@ impl Catalog {
             "SELECT t.arn, t.account, t.name, t.home_region, s.from_seq, s.changed_ms, s.state
              FROM trails t JOIN trail_states s ON s.arn = t.arn ORDER BY t.arn, s.version",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.hold().await?)
         .await?;
         rows.iter()
             .map(|row| {
@@ -290,7 +292,7 @@ impl Catalog {
                  WHERE newer.arn = trail_states.arn AND newer.from_seq <= ?)",
         )
         .bind(to_sql(seq))
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -299,7 +301,7 @@ impl Catalog {
     /// unless it was made again meanwhile. Its ledger stays, and so do its chains: one that begins
     /// again must end later than the one before, or two digests would have the same name.
     pub async fn purge_trail(&self, arn: &str) -> Result<(), CatalogError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin().await?;
         let newest = sqlx::query(
             "SELECT state FROM trail_states WHERE arn = ? ORDER BY version DESC LIMIT 1",
         )
@@ -326,7 +328,7 @@ impl Catalog {
         let row = sqlx::query("SELECT * FROM trail_statuses WHERE arn = ? AND region = ?")
             .bind(arn)
             .bind(region)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.database.hold().await?)
             .await?;
         let Some(row) = row else { return Ok(TrailStatus::default()) };
         Ok(TrailStatus {
@@ -354,7 +356,7 @@ impl Catalog {
         .bind(region)
         .bind(now_ms)
         .bind(code)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }
@@ -373,7 +375,7 @@ impl Catalog {
         .bind(arn)
         .bind(region)
         .bind(code)
-        .execute(&self.pool)
+        .execute(&mut *self.database.hold().await?)
         .await?;
         Ok(())
     }

@@ -42,7 +42,7 @@ mod model;
 pub mod node;
 mod operations;
 mod page_token;
-mod queries;
+pub mod queries;
 mod sample_queries;
 pub mod serve;
 pub mod settings;

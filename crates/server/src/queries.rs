@@ -16,17 +16,20 @@
 
 pub mod delivered;
 pub mod results;
+mod running;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use catalog::{Deletion, NewQuery, QueryEnd, QueryStatistics, QueryStatus, QueryStore};
-use tokio::sync::{Notify, oneshot, watch};
-use tokio_util::sync::CancellationToken;
+use futures::FutureExt as _;
+use tokio::sync::oneshot;
 use uuid::Uuid;
+
+pub use running::{Entering, Queries, Running};
 
 use crate::lake::{Ask, LakeFault, Prepared, Progress, QueryFault, QueryLimits, Readable};
 use crate::node::Node;
@@ -35,235 +38,14 @@ use results::{Results, ResultsWriter, Row};
 
 /// How long the lake may take to notice that nobody wants the answer any more.
 const GRACE: Duration = Duration::from_millis(800);
-/// A prepared query shows its tables as they were: one that waits in the queue is prepared again.
-const KEPT_MAX: Duration = Duration::from_secs(1);
 /// API reference: ErrorMessage has at most 1000 characters.
 const MESSAGE_CHARS_MAX: usize = 1000;
 
 /// Why a result cannot be read: it goes to our log.
 pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-/// What runs now.
-#[derive(Debug)]
-pub struct Queries {
-    folder: PathBuf,
-    running: Mutex<HashMap<String, Arc<Running>>>,
-    /// Something may have been queued since the last look.
-    queued: AtomicBool,
-    /// Some are queued for which there was no place.
-    crowded: AtomicBool,
-    /// Begun by StartQuery, until the worker takes them.
-    begun: Mutex<Vec<BegunQuery>>,
-    woken: Notify,
-    /// Queries that StartQuery has just prepared, until they run.
-    kept: Mutex<HashMap<String, Kept>>,
-    /// How many have ended: changes tell those who wait for one.
-    ended: watch::Sender<u64>,
-}
-
-/// A query that runs while it is entered in the catalog.
-pub struct BegunQuery {
-    pub asked: NewQuery,
-    pub running: Arc<Running>,
-    pub prepared: Box<dyn Prepared>,
-    pub entered: oneshot::Receiver<()>,
-}
-
-impl std::fmt::Debug for BegunQuery {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BegunQuery").field("asked", &self.asked).finish_non_exhaustive()
-    }
-}
-
-/// Whoever enters a query that has begun holds this. Dropped before, the query ends without a trace.
-#[derive(Debug)]
-pub struct Entering {
-    running: Arc<Running>,
-    entered: Option<oneshot::Sender<()>>,
-}
-
-impl Entering {
-    /// The catalog has it, running.
-    pub fn done(mut self) {
-        if let Some(entered) = self.entered.take() {
-            // Without a receiver the worker is gone, and the server with it.
-            let _ = entered.send(());
-        }
-    }
-}
-
-impl Drop for Entering {
-    fn drop(&mut self) {
-        if self.entered.is_some() {
-            self.running.cancelled.cancel();
-        }
-    }
-}
-
-struct Kept {
-    prepared: Box<dyn Prepared>,
-    at: Duration,
-}
-
-impl std::fmt::Debug for Kept {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kept").field("at", &self.at).finish_non_exhaustive()
-    }
-}
-
-/// A running query, for those who ask for it or end it.
-#[derive(Debug, Default)]
-pub struct Running {
-    pub cancelled: CancellationToken,
-    pub progress: Arc<Progress>,
-}
-
-impl Queries {
-    pub fn new(data: &Path) -> Queries {
-        Queries {
-            folder: data.join("queries"),
-            running: Mutex::default(),
-            // A run before this one may have left some.
-            queued: AtomicBool::new(true),
-            crowded: AtomicBool::new(false),
-            begun: Mutex::default(),
-            woken: Notify::new(),
-            kept: Mutex::default(),
-            ended: watch::Sender::new(0),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Running>>> {
-        self.running.lock().expect("no holder of this lock can panic")
-    }
-
-    /// Where the result of a query is kept.
-    pub fn path(&self, id: &str) -> PathBuf {
-        self.folder.join(format!("{id}.rows"))
-    }
-
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// A query has been queued.
-    pub fn wake(&self) {
-        self.queued.store(true, Ordering::Release);
-        self.woken.notify_one();
-    }
-
-    /// A place is free: whoever was queued for want of one may have it.
-    pub fn freed(&self) {
-        if self.crowded.load(Ordering::Acquire) {
-            self.wake();
-        }
-    }
-
-    /// Keeps what StartQuery has prepared at `now` of the monotonic clock.
-    pub fn keep(&self, id: &str, prepared: Box<dyn Prepared>, now: Duration) {
-        let mut kept = self.lock_kept();
-        kept.retain(|_, one| one.at + KEPT_MAX >= now);
-        kept.insert(id.to_owned(), Kept { prepared, at: now });
-    }
-
-    /// What was kept for a query, if it is still fresh.
-    fn take_kept(&self, id: &str, now: Duration) -> Option<Box<dyn Prepared>> {
-        let kept = self.lock_kept().remove(id)?;
-        (kept.at + KEPT_MAX >= now).then_some(kept.prepared)
-    }
-
-    fn lock_kept(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
-        self.kept.lock().expect("no holder of this lock can panic")
-    }
-
-    /// Waits for the next [`Queries::wake`], or returns at once after one that nobody has waited for.
-    pub async fn woken(&self) {
-        self.woken.notified().await;
-    }
-
-    /// Tells whenever a query has ended.
-    pub fn ended(&self) -> watch::Receiver<u64> {
-        self.ended.subscribe()
-    }
-
-    /// May there be queued queries? Asks once for each [`Queries::wake`].
-    pub fn take_queued(&self) -> bool {
-        self.queued.swap(false, Ordering::AcqRel)
-    }
-
-    /// There is room for no more: those that are queued come first.
-    pub fn set_crowded(&self, crowded: bool) {
-        self.crowded.store(crowded, Ordering::Release);
-    }
-
-    pub fn running_count(&self) -> usize {
-        self.lock().len()
-    }
-
-    pub fn is_running(&self, id: &str) -> bool {
-        self.lock().contains_key(id)
-    }
-
-    /// Begins a query that is not in the catalog yet, if there is a place and none waits for one; else
-    /// gives `prepared` back.
-    pub fn begin_at_once(
-        &self,
-        asked: &NewQuery,
-        prepared: Box<dyn Prepared>,
-        at_once_max: usize,
-    ) -> Result<Entering, Box<dyn Prepared>> {
-        let mut all = self.lock();
-        let others_wait =
-            self.queued.load(Ordering::Acquire) || self.crowded.load(Ordering::Acquire);
-        if others_wait || all.len() >= at_once_max {
-            return Err(prepared);
-        }
-        let running = Arc::new(Running::default());
-        all.insert(asked.id.clone(), running.clone());
-        drop(all);
-        let (sender, entered) = oneshot::channel();
-        let begun =
-            BegunQuery { asked: asked.clone(), running: running.clone(), prepared, entered };
-        self.lock_begun().push(begun);
-        self.woken.notify_one();
-        Ok(Entering { running, entered: Some(sender) })
-    }
-
-    /// What has been begun since the last time.
-    pub fn take_begun(&self) -> Vec<BegunQuery> {
-        std::mem::take(&mut self.lock_begun())
-    }
-
-    fn lock_begun(&self) -> MutexGuard<'_, Vec<BegunQuery>> {
-        self.begun.lock().expect("no holder of this lock can panic")
-    }
-
-    pub fn begin(&self, id: &str) -> Arc<Running> {
-        let running = Arc::new(Running::default());
-        self.lock().insert(id.to_owned(), running.clone());
-        running
-    }
-
-    pub fn end(&self, id: &str) {
-        self.lock().remove(id);
-        self.ended.send_modify(|count| *count += 1);
-    }
-
-    /// Ends the run of a query that the catalog says is cancelled.
-    pub fn cancel(&self, id: &str) {
-        if let Some(running) = self.lock().get(id) {
-            running.cancelled.cancel();
-        }
-    }
-
-    /// How far a running query is.
-    pub fn progress(&self, id: &str) -> Option<Arc<Progress>> {
-        self.lock().get(id).map(|running| running.progress.clone())
-    }
-}
-
 /// How a run ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Ending {
     /// To be entered.
     Ended(QueryEnd),
@@ -273,16 +55,108 @@ pub enum Ending {
     NotEntered,
 }
 
-/// Runs a query to its end. `begun` is what one has that is not known to be in the catalog.
-pub async fn run(
+/// What one has of a query that is not known to be in the catalog.
+struct Begun {
+    prepared: Box<dyn Prepared>,
+    entered: oneshot::Receiver<()>,
+}
+
+/// Begins a query that is not in the catalog yet, if there is a place and none waits for one; else
+/// gives `prepared` back.
+pub fn begin_at_once(
+    node: &Arc<Node>,
+    asked: &NewQuery,
+    prepared: Box<dyn Prepared>,
+) -> Result<Entering, Box<dyn Prepared>> {
+    let at_once_max = node.settings.queries.at_once_max;
+    let Some(running) = node.queries.take_place(&asked.id, at_once_max) else {
+        return Err(prepared);
+    };
+    let (sender, entered) = oneshot::channel();
+    start(node, asked.clone(), running.clone(), Some(Begun { prepared, entered }));
+    Ok(Entering::new(running, sender))
+}
+
+/// Runs a query that the catalog has as running.
+pub fn begin(node: &Arc<Node>, asked: NewQuery, running: Arc<Running>) {
+    start(node, asked, running, None);
+}
+
+/// A task of its own runs the query and enters how it ended.
+fn start(node: &Arc<Node>, asked: NewQuery, running: Arc<Running>, begun: Option<Begun>) {
+    let task = {
+        let node = node.clone();
+        async move {
+            let (prepared, mut entered) =
+                begun.map(|begun| (begun.prepared, begun.entered)).unzip();
+            let ran = run(&node, &asked, &running, prepared, &mut entered);
+            let ending = match AssertUnwindSafe(ran).catch_unwind().await {
+                Ok(ending) => ending,
+                Err(_) => panicked(&node, &asked, is_entered(&mut entered).await),
+            };
+            if let Err(error) = enter(&node, &asked.id, &ending).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(query = asked.id, error, "the end of a query is entered later");
+                node.queries.enter_later(asked.id, ending);
+            }
+        }
+    };
+    node.queries.spawn(task);
+}
+
+/// A mistake in the lake costs this query and no other.
+fn panicked(node: &Node, asked: &NewQuery, is_entered: bool) -> Ending {
+    tracing::error!(query = asked.id, "a query's task failed");
+    if !is_entered {
+        return Ending::NotEntered;
+    }
+    Ending::Ended(QueryEnd {
+        status: QueryStatus::Failed,
+        error: Some("The query failed because of an internal error.".to_owned()),
+        statistics: QueryStatistics::default(),
+        ended_ms: node.clock.now().as_millisecond(),
+        result: None,
+    })
+}
+
+/// Waits until the catalog has the query, if it has not had it. False: it is not known to have it.
+async fn is_entered(entered: &mut Option<oneshot::Receiver<()>>) -> bool {
+    match entered.take() {
+        Some(entered) => entered.await.is_ok(),
+        None => true,
+    }
+}
+
+/// Enters how a query ended, and gives its place back. To do so twice is harmless.
+pub async fn enter(node: &Node, id: &str, ending: &Ending) -> Result<(), catalog::CatalogError> {
+    match ending {
+        Ending::Ended(end) => {
+            if node.catalog.end_query(id, end).await? {
+                node.metrics.query_ended(end.status.name());
+            }
+            node.queries.end(id);
+        }
+        Ending::Cancelled => node.queries.end(id),
+        Ending::NotEntered => {
+            // Before it is queued: then it may begin again at any moment.
+            node.queries.end(id);
+            node.catalog.put_back_query(id).await?;
+            node.queries.wake();
+        }
+    }
+    Ok(())
+}
+
+/// Runs a query to its end.
+async fn run(
     node: &Node,
     asked: &NewQuery,
     running: &Running,
-    begun: Option<(Box<dyn Prepared>, oneshot::Receiver<()>)>,
+    prepared: Option<Box<dyn Prepared>>,
+    entered: &mut Option<oneshot::Receiver<()>>,
 ) -> Ending {
     let started = node.clock.elapsed();
     let time_max = node.settings.queries.time_max;
-    let (prepared, entered) = begun.unzip();
     let mut writer = None;
     let outcome = {
         let work = answer(node, asked, prepared, running, &mut writer);
@@ -301,10 +175,7 @@ pub async fn run(
             }
         }
     };
-    let is_entered = match entered {
-        Some(entered) => entered.await.is_ok(),
-        None => true,
-    };
+    let is_entered = is_entered(entered).await;
     let rows = writer.as_ref().map_or(0, ResultsWriter::rows);
     let (status, error) = match outcome {
         Outcome::Cancelled => (QueryStatus::Cancelled, None),

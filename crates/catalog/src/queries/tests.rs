@@ -1,8 +1,15 @@
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
+use std::path::Path;
+
+use futures::future::join_all;
+use sqlx::SqlitePool;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 use super::*;
+use crate::QueryAlias;
 
 const STORE: &str = "arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/s1";
 const OTHER_STORE: &str = "arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/s2";
@@ -244,4 +251,66 @@ async fn a_small_result_comes_and_goes_with_its_query() {
     assert_eq!(catalog.query_result("cancelled").await.unwrap(), None);
     catalog.remove_query("q").await.unwrap();
     assert_eq!(catalog.query_result("q").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn of_queries_that_are_added_at_once_no_more_than_allowed_come_to_be() {
+    let (_folder, catalog) = open().await;
+    let asked: Vec<NewQuery> = (0..20).map(|n| query(&n.to_string(), "a")).collect();
+    let added = join_all(asked.iter().map(|asked| catalog.add_running_query(asked, 5))).await;
+    assert_eq!(added.into_iter().filter(|added| *added.as_ref().unwrap()).count(), 5);
+}
+
+#[tokio::test]
+async fn of_several_that_end_a_query_one_does() {
+    let (_folder, catalog) = open().await;
+    catalog.add_running_query(&query("q", "a"), 10).await.unwrap();
+    let results = ["one", "two", "three"].map(|text| Some(text.as_bytes().to_vec()));
+    let ends = results.map(|result| QueryEnd { result, ..end(QueryStatus::Finished) });
+    let ended = join_all(ends.iter().map(|end| catalog.end_query("q", end))).await;
+    let ended: Vec<bool> = ended.into_iter().map(Result::unwrap).collect();
+    assert_eq!(ended, [true, false, false]);
+    assert_eq!(catalog.query_result("q").await.unwrap().as_deref(), Some(b"one".as_slice()));
+}
+
+/// A catalog as version `newest` of its layout left it.
+async fn of_version(path: &Path, newest: i64) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let all = sqlx::migrate!("./migrations");
+    let until = all.iter().filter(|one| one.version <= newest).cloned().collect();
+    Migrator::with_migrations(until).run(&pool).await.unwrap();
+    pool
+}
+
+#[tokio::test]
+async fn queries_of_an_older_layout_keep_their_stores_and_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.sqlite");
+    let pool = of_version(&path, 10).await;
+    for statement in [
+        "INSERT INTO queries (id, account, region, statement, parameters, status, attempts, created_ms, ended_ms, delivery_uri)
+         VALUES ('q', 'a', 'us-east-1', 'SELECT 1', '[\"a\"]', 'FINISHED', 1, 1000, 2000, 's3://b'),
+                ('r', 'a', 'us-east-1', 'SELECT 1', '[\"a\"]', 'QUEUED', 0, 1000, NULL, 's3://b')",
+        "INSERT INTO query_stores (query, store_arn, name)
+         SELECT number, 'arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/' || name, name
+         FROM queries, (SELECT 's2' AS name UNION SELECT 's1')",
+        "INSERT INTO query_results (query, bytes) SELECT number, x'00ff' FROM queries WHERE id = 'q'",
+    ] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+    let catalog = Catalog::open(&path).await.unwrap();
+    for (id, result, expected) in
+        [("q", Some(vec![0, 255]), QueryStatus::Finished), ("r", None, QueryStatus::Queued)]
+    {
+        let found = catalog.query("a", "us-east-1", id).await.unwrap().unwrap();
+        assert_eq!((found.asked, found.status), (query(id, "a"), expected));
+        assert_eq!(catalog.query_result(id).await.unwrap(), result);
+    }
+    let filter = QueryFilter { store_arn: OTHER_STORE.to_owned(), ..QueryFilter::default() };
+    let listed = catalog.queries_of("a", "us-east-1", &filter, 10).await.unwrap();
+    assert_eq!(listed.len(), 2);
+    catalog.remove_query("q").await.unwrap();
+    assert_eq!(catalog.queries_of("a", "us-east-1", &filter, 10).await.unwrap().len(), 1);
 }

@@ -1,6 +1,7 @@
 //! The CloudTrail API: AWS JSON 1.1 over `POST /`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use api::cloudtrail::Operation;
 use api::{ApiError, ErrorCode, json11};
@@ -23,7 +24,11 @@ const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 /// A request of the control plane never needs more.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-pub async fn call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+pub async fn call(
+    node: &Arc<Node>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let request_id = crate::chance::uuid(node.chance.as_ref()).to_string();
     let response = match carry_out(node, peer, request, &request_id).await {
         Ok(body) => answer(StatusCode::OK, CONTENT_TYPE, body),
@@ -39,7 +44,7 @@ pub async fn call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> 
 }
 
 async fn carry_out(
-    node: &Node,
+    node: &Arc<Node>,
     peer: SocketAddr,
     request: Request<Incoming>,
     request_id: &str,

@@ -1,6 +1,7 @@
 //! CloudTrail Data: REST-JSON, of which there is one operation, `POST /PutAuditEvents`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use api::cloudtrail_data::{Operation, PutAuditEventsRequest};
 use api::rest_json::{CONTENT_TYPE, ERROR_HEADER, PUT_AUDIT_EVENTS_PATH, parse_put_audit_events};
@@ -22,7 +23,11 @@ use crate::operations::channels::{Put, put_audit_events};
 /// backslashes is escaped.
 const BODY_BYTES_MAX: usize = 4 << 20;
 
-pub async fn call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+pub async fn call(
+    node: &Arc<Node>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let request_id = crate::chance::uuid(node.chance.as_ref()).to_string();
     let response = match carry_out(node, peer, request, &request_id).await {
         Ok(body) => answer(StatusCode::OK, CONTENT_TYPE, body),
@@ -42,7 +47,7 @@ pub async fn call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> 
 }
 
 async fn carry_out(
-    node: &Node,
+    node: &Arc<Node>,
     peer: SocketAddr,
     request: Request<Incoming>,
     request_id: &str,

@@ -186,7 +186,7 @@ struct Begin {
 }
 
 async fn begin(
-    node: &Node,
+    node: &Arc<Node>,
     peer: SocketAddr,
     verified: Verified,
     agent: Option<&str>,

@@ -16,6 +16,7 @@
 //! Signed with SigV4, service `cloudtrail-data`. The call itself is recorded.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use event::Region;
 use event::lookup::{Field, Filter, Found, Lookup, Page, Test};
@@ -91,7 +92,11 @@ enum AskedField {
     Record,
 }
 
-pub async fn post(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+pub async fn post(
+    node: &Arc<Node>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
     match take(node, peer, request).await {
         Ok(body) => answer(StatusCode::OK, CONTENT_TYPE, body),
         Err((status, code, message)) => {
@@ -102,7 +107,7 @@ pub async fn post(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> 
 }
 
 async fn take(
-    node: &Node,
+    node: &Arc<Node>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<String, Refused> {

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use api::cloudtrail::Operation;
 use catalog::Tag;
@@ -42,7 +43,11 @@ const CHANGED_MAX: usize = 20;
 const TAGS_MAX: usize = 50;
 
 /// Answers one request.
-pub async fn call(node: &Node, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+pub async fn call(
+    node: &Arc<Node>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let request_id = chance::uuid(node.chance.as_ref()).to_string();
     let done = take(node, peer, request, &request_id).await;
     identified(answered(done), &request_id)
@@ -146,7 +151,7 @@ impl Action {
 }
 
 async fn take(
-    node: &Node,
+    node: &Arc<Node>,
     peer: SocketAddr,
     request: Request<Incoming>,
     request_id: &str,

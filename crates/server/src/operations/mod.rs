@@ -17,6 +17,7 @@ pub mod tags;
 pub mod trails;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use api::{ApiError, ErrorCode};
 use catalog::CatalogError;
@@ -31,7 +32,7 @@ use crate::node::Node;
 /// signature's scope.
 #[derive(Clone, Copy)]
 pub struct Cx<'a> {
-    pub node: &'a Node,
+    pub node: &'a Arc<Node>,
     pub caller: &'a Caller,
     pub region: &'a Region,
     pub now: Timestamp,

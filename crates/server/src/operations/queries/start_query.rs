@@ -9,6 +9,7 @@ use crate::dashboards::refresh::{Tenant, filled, widget_by_alias};
 use crate::dashboards::values::Values;
 use crate::operations::trails::settings::{checked_bucket, prefix_or_error};
 use crate::operations::{Cx, internal};
+use crate::queries;
 use crate::queries::delivered::{S3Uri, account_folder};
 
 /// Checks the statement and the place where results are to go, then begins or queues the query: when this
@@ -57,10 +58,7 @@ pub async fn start_query(
     let (catalog, unfinished_max) = (&cx.node.catalog, settings.unfinished_max);
     // If this call is cut off meanwhile, the query is queued, or not there.
     let begun = match cx.node.shows_what_was_before() {
-        true => {
-            let begun = cx.node.queries.begin_at_once(&query, prepared, settings.at_once_max);
-            begun.map_err(Some)
-        }
+        true => queries::begin_at_once(cx.node, &query, prepared).map_err(Some),
         // What was prepared lacks events that are about to be visible again.
         false => Err(None),
     };

@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use catalog::{NewQuery, Query, QueryStatus, QueryStore};
+use catalog::{NewQuery, Query, QueryEnd, QueryStatistics, QueryStatus, QueryStore};
 use durable::Fault;
-use server::lake::{Ask, Columns, QueryLimits, Readable};
+use server::lake::{Ask, Columns, Prepared, QueryLimits, Readable};
+use server::queries::Ending;
 use server::settings::QuerySettings;
 
 use super::imports::{delete_store, make_store, store_arn, table};
@@ -88,6 +89,71 @@ async fn a_query_that_was_running_runs_again_after_a_crash() {
     assert!(is_whole(&world).await);
 }
 
+async fn prepared(world: &World, query: &NewQuery) -> Box<dyn Prepared> {
+    let readable = Readable { table: table(), columns: Columns::Events, account: None };
+    let limits = QueryLimits {
+        memory_bytes_max: 1 << 20,
+        spill_folder: world.data().join("spill"),
+        spill_bytes_max: 1 << 20,
+        threads: 1,
+    };
+    let ask = Ask {
+        statement: query.statement.clone(),
+        parameters: Vec::new(),
+        tables: [(table().as_str().to_owned(), readable)].into(),
+        limits,
+    };
+    world.node().lake.prepare(ask).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_query_that_began_at_once_ends_without_its_worker_and_gives_its_place_back() {
+    for (columns, expected) in
+        [("eventName", QueryStatus::Finished), ("panics", QueryStatus::Failed)]
+    {
+        let mut world = World::new(Plan::default()).await;
+        make_store(&world).await;
+        turn_queries(&mut world).await;
+        let query = new_query(&world, columns, None);
+        let prepared = prepared(&world, &query).await;
+        let node = world.node();
+        let mut ended = node.queries.ended();
+        let entering = server::queries::begin_at_once(node, &query, prepared).ok().unwrap();
+        // It may have come to its end already, and waits.
+        tokio::task::yield_now().await;
+        assert!(node.catalog.add_running_query(&query, 1).await.unwrap());
+        assert!(!ended.has_changed().unwrap());
+        entering.done();
+        ended.changed().await.unwrap();
+        assert_eq!(the_query(&world).await.status, expected);
+        assert_eq!(node.queries.running_count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_the_catalog_did_not_take_is_entered_later() {
+    let mut world = World::new(Plan::default()).await;
+    make_store(&world).await;
+    turn_queries(&mut world).await;
+    let node = world.node().clone();
+    assert!(
+        node.catalog.add_running_query(&new_query(&world, "eventName", None), 1).await.unwrap()
+    );
+    node.queries.begin(ID);
+    let end = QueryEnd {
+        status: QueryStatus::Finished,
+        error: None,
+        statistics: QueryStatistics::default(),
+        ended_ms: 5,
+        result: None,
+    };
+    node.queries.enter_later(ID.to_owned(), Ending::Ended(end));
+    turn_queries(&mut world).await;
+    assert_eq!(the_query(&world).await.status, QueryStatus::Finished);
+    assert_eq!(node.queries.running_count(), 0);
+    assert!(node.queries.unentered().is_none());
+}
+
 #[tokio::test]
 async fn a_query_whose_call_is_cut_off_is_queued_or_not_there() {
     for is_in_catalog in [true, false] {
@@ -95,19 +161,9 @@ async fn a_query_whose_call_is_cut_off_is_queued_or_not_there() {
         make_store(&world).await;
         turn_queries(&mut world).await;
         let query = new_query(&world, "eventName", None);
-        let readable = Readable { table: table(), columns: Columns::Events, account: None };
-        let tables = [(table().as_str().to_owned(), readable)].into();
+        let prepared = prepared(&world, &query).await;
         let node = world.node();
-        let limits = QueryLimits {
-            memory_bytes_max: 1 << 20,
-            spill_folder: world.data().join("spill"),
-            spill_bytes_max: 1 << 20,
-            threads: 1,
-        };
-        let statement = query.statement.clone();
-        let ask = Ask { statement, parameters: Vec::new(), tables, limits };
-        let prepared = node.lake.prepare(ask).await.unwrap();
-        let entering = node.queries.begin_at_once(&query, prepared, 1).ok().unwrap();
+        let entering = server::queries::begin_at_once(node, &query, prepared).ok().unwrap();
         if is_in_catalog {
             assert!(node.catalog.add_running_query(&query, 1).await.unwrap());
         }
