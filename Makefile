@@ -39,23 +39,23 @@ check: tools
 	cargo xtask tidy
 	cargo deny --locked check bans licenses sources
 
-## Against the peers, in release mode; prints ratios
+## Against the peers, built as releases are (optimized across crates, half an hour the first time); prints ratios
 bench: bench-journal bench-lake
 
 ## The journal beside NATS JetStream
 bench-journal: tools
-	cargo build --locked --release -p cairn -p bench
-	PATH=$(VENV)/bin:$$PATH $(PYTHON) bench/run.py --cairn $(CARGO_TARGET_DIR)/release/cairn --load $(CARGO_TARGET_DIR)/release/bench
+	cargo build --locked --profile dist -p cairn -p bench
+	PATH=$(VENV)/bin:$$PATH $(PYTHON) bench/run.py --cairn $(CARGO_TARGET_DIR)/dist/cairn --load $(CARGO_TARGET_DIR)/dist/bench
 
 ## The lake beside DuckDB and ClickHouse; ARGS="--events 10000000" for the large one
 bench-lake: $(BENCH_VENV)/.installed
-	cargo build --locked --release -p cairn -p bench
-	$(BENCH_VENV)/bin/python bench/lake.py --cairn $(CARGO_TARGET_DIR)/release/cairn --load $(CARGO_TARGET_DIR)/release/bench $(ARGS)
+	cargo build --locked --profile dist -p cairn -p bench
+	$(BENCH_VENV)/bin/python bench/lake.py --cairn $(CARGO_TARGET_DIR)/dist/cairn --load $(CARGO_TARGET_DIR)/dist/bench $(ARGS)
 
 ## Lists of much: 1,000 trails, 100 event data stores, 100 accounts
 bench-lists: $(BENCH_VENV)/.installed
-	cargo build --locked --release -p cairn
-	$(BENCH_VENV)/bin/python bench/lists.py --cairn $(CARGO_TARGET_DIR)/release/cairn
+	cargo build --locked --profile dist -p cairn
+	$(BENCH_VENV)/bin/python bench/lists.py --cairn $(CARGO_TARGET_DIR)/dist/cairn
 
 ## Write crates/api/src/generated from botocore's published service models
 codegen: tools

@@ -41,7 +41,7 @@ const BATCH_ROWS: usize = 8_192;
 pub fn merging(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let done = plan.transform_down(|node| match counting_of(&node) {
         Some(counting) => {
-            let merge = MergeExec::new(counting, node);
+            let merge = MergeExec::instead_of(counting, node);
             Ok(Transformed::new(merge, true, TreeNodeRecursion::Stop))
         }
         None if node.children().len() > 1 => {
@@ -97,7 +97,10 @@ struct MergeExec {
 }
 
 impl MergeExec {
-    fn new(counting: Arc<Counting>, usual: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    fn instead_of(
+        counting: Arc<Counting>,
+        usual: Arc<dyn ExecutionPlan>,
+    ) -> Arc<dyn ExecutionPlan> {
         let usual: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(usual));
         let properties = PlanProperties::new(
             EquivalenceProperties::new(usual.schema()),
